@@ -1,0 +1,2 @@
+/** Placeholder until the stream helpers in use are written. @module */
+export {};

@@ -1,0 +1,102 @@
+/** Compiles kernel specs into pipelines, each once per device. @module */
+import type { KernelSpec } from "../../shaders/kernel_spec.ts";
+
+/** A compiled kernel. */
+export interface Kernel {
+  readonly spec: KernelSpec;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** What a kernel's buffer is bound to: a whole buffer or a part of one (offset and size in bytes). */
+export type Bound = GPUBuffer | {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+};
+
+/** Pipelines of one device, keyed by source and constants. */
+export class KernelCache {
+  readonly #device: GPUDevice;
+  readonly #kernels = new Map<string, Kernel>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** How many pipelines were compiled. */
+  get size(): number {
+    return this.#kernels.size;
+  }
+
+  /**
+   * The compiled kernel of `spec`. WGSL errors surface through the device's error scope or `uncapturederror`.
+   * @throws {RangeError} if the spec binds more storage buffers than the device allows
+   */
+  get(spec: KernelSpec): Kernel {
+    const key = `${spec.name}\n${JSON.stringify(spec.constants)}\n${spec.source}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) this.#kernels.set(key, kernel = this.#compile(spec));
+    return kernel;
+  }
+
+  #compile(spec: KernelSpec): Kernel {
+    const access = Object.values(spec.bindings);
+    const storage = access.filter((a) => a !== "uniform").length;
+    const most = this.#device.limits.maxStorageBuffersPerShaderStage;
+    if (storage > most) {
+      throw new RangeError(
+        `Cannot compile kernel "${spec.name}": it binds ${storage} storage buffers, the device allows ${most}`,
+      );
+    }
+    const layout = this.#device.createBindGroupLayout({
+      label: spec.name,
+      entries: access.map((a, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: {
+          type: a === "read" ? "read-only-storage" : a === "uniform" ? "uniform" : "storage",
+        },
+      })),
+    });
+    const pipeline = this.#device.createComputePipeline({
+      label: spec.name,
+      layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: {
+        module: this.#device.createShaderModule({ label: spec.name, code: spec.source }),
+        entryPoint: "main",
+        constants: spec.constants,
+      },
+    });
+    return { spec, pipeline, layout };
+  }
+}
+
+/**
+ * A bind group with the kernel's buffers by name.
+ * @throws {TypeError} if a name is missing or is not one of the kernel's
+ */
+export function bind(
+  device: GPUDevice,
+  kernel: Kernel,
+  buffers: Readonly<Record<string, Bound>>,
+): GPUBindGroup {
+  const names = Object.keys(kernel.spec.bindings);
+  const extra = Object.keys(buffers).filter((name) => !names.includes(name));
+  if (extra.length) {
+    throw new TypeError(
+      `Cannot bind "${kernel.spec.name}": it has no buffer "${extra.join('", "')}"`,
+    );
+  }
+  return device.createBindGroup({
+    label: kernel.spec.name,
+    layout: kernel.layout,
+    entries: names.map((name, binding) => {
+      const bound = buffers[name];
+      if (!bound) {
+        throw new TypeError(`Cannot bind "${kernel.spec.name}": buffer "${name}" is missing`);
+      }
+      return { binding, resource: "buffer" in bound ? bound : { buffer: bound } };
+    }),
+  });
+}

@@ -1,0 +1,50 @@
+/** A recorded list of dispatches whose bind groups are built once and whose grids follow the step. @module */
+import type { Grid, KernelSpec, StepShape } from "../../shaders/kernel_spec.ts";
+import { bind, type Bound, type Kernel, type KernelCache } from "./kernel.ts";
+
+interface Dispatch {
+  readonly kernel: Kernel;
+  readonly bindGroup: GPUBindGroup;
+  readonly grid: (shape: StepShape) => Grid;
+}
+
+/** A part of a step: appended to at start, recorded at every step. */
+export class Program {
+  readonly #device: GPUDevice;
+  readonly #kernels: KernelCache;
+  readonly #dispatches: Dispatch[] = [];
+
+  constructor(device: GPUDevice, kernels: KernelCache) {
+    this.#device = device;
+    this.#kernels = kernels;
+  }
+
+  /** How many dispatches were added. */
+  get length(): number {
+    return this.#dispatches.length;
+  }
+
+  /** Appends one dispatch; `buffers` maps each binding's name to its buffer. */
+  add(
+    spec: KernelSpec,
+    buffers: Readonly<Record<string, Bound>>,
+    grid: (shape: StepShape) => Grid,
+  ): void {
+    const kernel = this.#kernels.get(spec);
+    this.#dispatches.push({ kernel, bindGroup: bind(this.#device, kernel, buffers), grid });
+  }
+
+  /** Records every dispatch into an open compute pass; returns how many were not empty. */
+  record(pass: GPUComputePassEncoder, shape: StepShape): number {
+    let recorded = 0;
+    for (const { kernel, bindGroup, grid } of this.#dispatches) {
+      const [x, y, z] = grid(shape);
+      if (x * y * z === 0) continue;
+      pass.setPipeline(kernel.pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(x, y, z);
+      recorded++;
+    }
+    return recorded;
+  }
+}

@@ -1,0 +1,2 @@
+/** The one door of the engine: everything `routes/` may import. @module */
+export * from "./contract.ts";
