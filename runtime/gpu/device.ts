@@ -1,0 +1,74 @@
+/** Opens the one GPU device of the process and says what it is. @module */
+
+/** An open device with what the planner and the kernels must know of it. */
+export interface Gpu {
+  readonly device: GPUDevice;
+  /** For people: name and driver. */
+  readonly name: string;
+  /** Whether shaders run on the CPU (llvmpipe, SwiftShader): fine for tests and small models. */
+  readonly software: boolean;
+  /** Whether kernels may use subgroup builtins. */
+  readonly subgroups: boolean;
+  /** Largest storage binding in bytes; matrices beyond it are split. */
+  readonly maxBinding: number;
+}
+
+/** How to open the device. */
+export interface GpuOptions {
+  /** Pretend that a storage binding cannot be larger (bytes); for tests of the splitting. */
+  readonly maxBinding?: number;
+}
+
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/**
+ * Opens the best adapter with its full limits.
+ * @throws {Error} if the machine has no WebGPU adapter, with how to get one
+ */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new Error(
+      "Cannot open a GPU: no WebGPU adapter was found, wanted a Vulkan, Metal or DirectX 12 driver; " +
+        "on Debian and Ubuntu, software Vulkan comes with: apt-get install libvulkan1 mesa-vulkan-drivers",
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
+  const { device, subgroups } = await requestDevice(adapter, requiredLimits);
+  const { description, device: id, vendor } = adapter.info;
+  const name = description || `${vendor} ${id}`.trim() || "unknown adapter";
+  return {
+    device,
+    name,
+    software: adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(name),
+    subgroups,
+    maxBinding: Math.min(
+      options.maxBinding ?? Infinity,
+      adapter.limits.maxStorageBufferBindingSize,
+    ),
+  };
+}
+
+/** Deno lists only standard features but accepts any that the driver has, so asking is the only test. */
+async function requestDevice(
+  adapter: GPUAdapter,
+  requiredLimits: Record<string, number>,
+): Promise<{ device: GPUDevice; subgroups: boolean }> {
+  try {
+    const requiredFeatures = ["subgroups" as GPUFeatureName];
+    return {
+      device: await adapter.requestDevice({ requiredFeatures, requiredLimits }),
+      subgroups: true,
+    };
+  } catch {
+    return { device: await adapter.requestDevice({ requiredLimits }), subgroups: false };
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What the layers of the model are made of on the GPU: placed matrices, caches and the buffers of a step.
+ * Types only; `placement.ts` fills them, the layer files read them.
+ * @module
+ */
+
+/** Kernels for a few rows (decode, up to 16) or for many (a chunk of a prompt). */
+export type Phase = "decode" | "prefill";
+
+/** Most rows of a "decode" step; more rows use the "prefill" kernels. */
+export const DECODE_ROWS = 16;
+
+/** How a matrix's weights are stored: e4m3fn codes with BF16 block scales, or BF16. */
+export type FormatName = "fp8" | "bf16";
+
+/** A weight matrix [n, k] (y = W x), possibly several of the checkpoint's with their rows one after another. */
+export interface Matrix {
+  readonly format: FormatName;
+  readonly n: number;
+  /** A multiple of 16. */
+  readonly k: number;
+  /** FP8: rows that share one row of scales (128, or a divisor where concatenation demands it). */
+  readonly scaleRows: number;
+  /** Parts by rows, in order, each within the binding limit; all but the last have a multiple of 128 rows. */
+  readonly slices: readonly MatrixSlice[];
+}
+
+/** Some rows of a matrix in one buffer. */
+export interface MatrixSlice {
+  readonly firstRow: number;
+  readonly rows: number;
+  /** fp8: [rows, k] bytes; bf16: [rows, k] halves; row-major as in the checkpoint. */
+  readonly codes: GPUBuffer;
+  /** fp8: BF16 pairs packed in u32: [ceil(rows / scaleRows), ceil(k / 128)]; null for bf16. */
+  readonly scales: GPUBuffer | null;
+}
+
+/** A Gated DeltaNet mixer; C = 2 keyHeads keyDim + valueHeads valueDim channels, V = valueHeads valueDim. */
+export interface DeltaWeights {
+  /** [C + V, hidden]: in_proj_qkv's rows (q, k, v), then in_proj_z's. */
+  readonly qkvz: Matrix;
+  /** [2 valueHeads, hidden]: in_proj_b's rows, then in_proj_a's. */
+  readonly ba: Matrix;
+  /** f32 [C, convKernel]. */
+  readonly conv: GPUBuffer;
+  /** f32 [valueHeads]. */
+  readonly aLog: GPUBuffer;
+  /** f32 [valueHeads]. */
+  readonly dtBias: GPUBuffer;
+  /** f32 [valueDim]: plain weight of the gated norm. */
+  readonly norm: GPUBuffer;
+  /** [hidden, V]. */
+  readonly out: Matrix;
+}
+
+/** Recurrent states of one layer, one slot a sequence or checkpoint. */
+export interface DeltaState {
+  /** f32 [slots, valueHeads, keyDim, valueDim]. */
+  readonly state: GPUBuffer;
+  /** f32 [slots, convKernel - 1, C]: the last inputs of the convolution, oldest first. */
+  readonly conv: GPUBuffer;
+}
+
+/** A gated attention mixer. */
+export interface AttentionWeights {
+  /** [2 heads headDim + 2 kvHeads headDim, hidden]: per head query then gate; then k's rows; then v's. */
+  readonly qkv: Matrix;
+  /** f32 [headDim], zero-centred. */
+  readonly qNorm: GPUBuffer;
+  /** f32 [headDim], zero-centred. */
+  readonly kNorm: GPUBuffer;
+  /** [hidden, heads headDim]. */
+  readonly out: Matrix;
+}
+
+/** Tokens in one KV page. */
+export const PAGE_TOKENS = 32;
+
+/** KV pages of one layer. A sequence's pages all lie in one arena, because a binding is limited. */
+export interface KvArena {
+  /** f16 pairs packed in u32: [pages, kvHeads, PAGE_TOKENS, headDim]. */
+  readonly k: GPUBuffer;
+  /** As `k`. */
+  readonly v: GPUBuffer;
+}
+
+/** A plain MLP: down(silu(gate x) * up x). */
+export interface MlpWeights {
+  /** [2 dff, hidden]: gate's rows, then up's. */
+  readonly gateUp: Matrix;
+  /** [hidden, dff]. */
+  readonly down: Matrix;
+}
+
+/** A mixture-of-experts block. */
+export interface MoeWeights {
+  /** BF16 [experts + 1, hidden]: the router's rows, then the shared expert's gate. */
+  readonly router: Matrix;
+  readonly shared: MlpWeights;
+  readonly pool: ExpertPool;
+}
+
+/** The expert slots of one layer; slot s lies in the chunk whose range holds it. */
+export interface ExpertPool {
+  readonly format: FormatName;
+  readonly slots: number;
+  readonly chunks: readonly {
+    readonly firstSlot: number;
+    readonly slots: number;
+    readonly buffer: GPUBuffer;
+  }[];
+  /** u32 [experts]: the slot of each expert that may be computed now, or NONE. */
+  readonly table: GPUBuffer;
+}
+
+/** Buffers that describe the step being run; written by the host before each submission. */
+export interface StepBuffers {
+  /** The `Step` header of shaders/common/step.wgsl. */
+  readonly step: GPUBuffer;
+  /** array<Row>. */
+  readonly rows: GPUBuffer;
+  /** array<Segment>. */
+  readonly segments: GPUBuffer;
+  /** u32: page tables of the segments, each from its `page_table` offset; entry i is the page of tokens [32 i, 32 i + 32). */
+  readonly pages: GPUBuffer;
+  /** f32 [rows, rotaryDim / 2, 2]: cos and sin of each row, from its three positions (rope.ts), scaled by YaRN's factor. */
+  readonly rope: GPUBuffer;
+  /** u32 [headRows]: which rows go through the head. */
+  readonly heads: GPUBuffer;
+}
+
+/** Named scratch buffers of one kind of layer, shared by all layers of that kind. */
+export type Scratch = Readonly<Record<string, GPUBuffer>>;
