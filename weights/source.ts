@@ -1,0 +1,59 @@
+/**
+ * Bytes of one file of a snapshot, read by position. Two implementations: `pread.ts` reads with
+ * `Deno.FsFile` and needs `--allow-read` only; `mmap.ts` calls libc and needs `--allow-ffi=<libc>`.
+ * @module
+ */
+import { WeightsError } from "./errors.ts";
+import { grantedLibc, MappedSource } from "./mmap.ts";
+import { PreadSource } from "./pread.ts";
+
+/** A file that stays open. Reads never return fewer bytes than asked for: they throw. */
+export interface ByteSource {
+  readonly path: string;
+  readonly kind: SourceKind;
+  /** Bytes of the file when it was opened. */
+  readonly size: number;
+  /**
+   * Fills `into` with the bytes from `offset` on, on the calling thread.
+   * @throws {WeightsError} if the range leaves the file, also when the file was cut since it was opened.
+   */
+  readSync(offset: number, into: Uint8Array<ArrayBuffer>): void;
+  /** As `readSync`, on another thread. Any number may run at once; `into` must be left alone meanwhile. */
+  readInto(offset: number, into: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** As `readInto`, into a new array. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Gives the file back once the reads under way have ended; later reads throw. */
+  close(): void;
+}
+
+/** How bytes are reached. */
+export type SourceKind = "mmap" | "pread";
+
+/** "auto" maps where this process may call libc, and reads with `Deno.FsFile` everywhere else. */
+export type SourceChoice = "auto" | SourceKind;
+
+/**
+ * Opens a file for reading by position.
+ * @throws {WeightsError} if the file is missing or may not be read, or for "mmap" where libc may not be called.
+ */
+export function openSource(path: string, choice: SourceChoice = "auto"): ByteSource {
+  try {
+    switch (choice) {
+      case "auto":
+        return grantedLibc() === undefined ? new PreadSource(path) : new MappedSource(path);
+      case "mmap":
+        return new MappedSource(path);
+      case "pread":
+        return new PreadSource(path);
+      default:
+        return choice satisfies never;
+    }
+  } catch (error) {
+    if (error instanceof WeightsError) throw error;
+    if (error instanceof Deno.errors.NotFound) {
+      throw new WeightsError(`Cannot open "${path}": no such file, download the snapshot again`);
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new WeightsError(`Cannot open "${path}": ${reason}`, { cause: error });
+  }
+}
