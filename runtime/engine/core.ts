@@ -1,0 +1,278 @@
+/**
+ * The engine's loop: schedule, record and submit, read back, post-process. It lives where the GPU device
+ * lives and knows nothing of threads: events go out through callbacks.
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import {
+  EngineError,
+  type EngineEvent,
+  type FinishReason,
+  type GenerateRequest,
+} from "../contract.ts";
+import type { SequenceCache } from "../state/sequence_cache.ts";
+import { type ScheduledStep, Scheduler, type SchedulerLimits } from "./scheduler.ts";
+import { type Sample, Sequence } from "./sequence.ts";
+import type { Step } from "./step.ts";
+
+/** Runs steps; the one implementation that matters drives the GPU. */
+export interface Runner {
+  /** Samples of the step's head rows, in their order. */
+  run(step: Step): Promise<readonly Sample[]>;
+  /** Prepares sampler slot `slot` for a sequence whose tokens so far are given. */
+  prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void;
+}
+
+/** Where one generation's events go; exactly one of `done` in an event, `fail`, or nothing after a cancel. */
+export interface Listener {
+  event(event: EngineEvent): void;
+  fail(error: EngineError): void;
+}
+
+/** Bounds of the loop. */
+export interface CoreLimits extends SchedulerLimits {
+  /** Longest prompt + output of one sequence. */
+  readonly contextLength: number;
+}
+
+/** Totals since start. */
+export interface CoreCounters {
+  steps: number;
+  promptTokens: number;
+  cachedTokens: number;
+  generatedTokens: number;
+  aborted: number;
+  failed: number;
+}
+
+/** The loop over all generations. */
+export class EngineCore {
+  readonly #runner: Runner;
+  readonly #cache: SequenceCache;
+  readonly #limits: CoreLimits;
+  readonly #scheduler: Scheduler;
+  readonly #listeners = new Map<Sequence, Listener>();
+  readonly #byId = new Map<number, Sequence>();
+  #accepting = true;
+  #wake: (() => void) | null = null;
+  #running: Promise<void> | null = null;
+  #stopped = false;
+
+  /** Totals since start. */
+  readonly counters: CoreCounters = {
+    steps: 0,
+    promptTokens: 0,
+    cachedTokens: 0,
+    generatedTokens: 0,
+    aborted: 0,
+    failed: 0,
+  };
+
+  constructor(runner: Runner, cache: SequenceCache, limits: CoreLimits) {
+    this.#runner = runner;
+    this.#cache = cache;
+    this.#limits = limits;
+    this.#scheduler = new Scheduler(limits, cache);
+  }
+
+  /** Sequences running and waiting, and the share of KV pages in use. */
+  load(): { running: number; waiting: number; kvUsage: number } {
+    return {
+      running: this.#scheduler.running.length,
+      waiting: this.#scheduler.waiting.length,
+      kvUsage: this.#cache.usage(),
+    };
+  }
+
+  /** Queues a generation under the caller's id; what is wrong with it is told to the listener. */
+  generate(id: number, request: GenerateRequest, listener: Listener): void {
+    const sequence = new Sequence(id, request, (event) => listener.event(event), performance.now());
+    try {
+      this.#check(request);
+      this.#scheduler.add(sequence);
+    } catch (error) {
+      return listener.fail(asEngineError(error));
+    }
+    this.#listeners.set(sequence, listener);
+    this.#byId.set(id, sequence);
+    this.#wakeUp();
+  }
+
+  /** Ends a generation without a further event; its slot is free after the step in flight. */
+  cancel(id: number): void {
+    const sequence = this.#byId.get(id);
+    if (!sequence) return;
+    sequence.cancelled = true;
+    this.counters.aborted++;
+    this.#wakeUp();
+  }
+
+  /** Starts the loop; it ends after `stop()`. */
+  start(): Promise<void> {
+    return this.#running ??= this.#loop();
+  }
+
+  /** Refuses new generations, waits up to `graceMs` for those at work, then ends them with "shutdown". */
+  async drain(graceMs: number): Promise<void> {
+    this.#accepting = false;
+    const until = performance.now() + graceMs;
+    while (this.#byId.size > 0 && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    this.failAll(new EngineError("shutdown", "The server is shutting down"));
+  }
+
+  /** Ends every generation with the same error. */
+  failAll(error: EngineError): void {
+    for (const sequence of [...this.#byId.values()]) this.#fail(sequence, error);
+  }
+
+  /** Ends the loop after the step in flight. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wakeUp();
+    await this.#running;
+  }
+
+  #check(request: GenerateRequest): void {
+    if (!this.#accepting) throw new EngineError("shutdown", "The server is shutting down");
+    const wanted = request.tokens.length + (request.maxTokens > 0 ? 1 : 0);
+    if (wanted > this.#limits.contextLength) {
+      throw new EngineError(
+        "context_length",
+        `The prompt has ${request.tokens.length} tokens, the context holds ${this.#limits.contextLength} with the answer`,
+      );
+    }
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopped) {
+      this.#dropCancelled();
+      this.#admit();
+      const scheduled = this.#scheduler.next();
+      if (scheduled) await this.#runStep(scheduled);
+      await (scheduled || this.#scheduler.running.length > 0 ? turn() : this.#sleep());
+    }
+  }
+
+  #admit(): void {
+    for (const { sequence, slot } of this.#scheduler.admit()) {
+      sequence.start(performance.now());
+      this.counters.cachedTokens += sequence.cached;
+      this.#runner.prepareSampler(slot, sequence.request, sequence.tokens);
+    }
+  }
+
+  async #runStep(scheduled: ScheduledStep): Promise<void> {
+    let samples: readonly Sample[];
+    try {
+      samples = await this.#runner.run(scheduled.step);
+    } catch (error) {
+      // Which sequence is to blame is unknown; all of the step's states are suspect now.
+      for (const sequence of scheduled.sequences) this.#fail(sequence, asEngineError(error));
+      return;
+    }
+    this.counters.steps++;
+    let head = 0;
+    let firstRow = 0;
+    scheduled.sequences.forEach((sequence, index) => {
+      const rows = scheduled.step.segments[index]!.tokens.length;
+      const mine: { sample: Sample; forced: boolean }[] = [];
+      for (; head < samples.length && scheduled.step.heads[head]!.row < firstRow + rows; head++) {
+        mine.push({ sample: samples[head]!, forced: scheduled.step.heads[head]!.forced !== null });
+      }
+      firstRow += rows;
+      this.#apply(sequence, rows, mine);
+    });
+  }
+
+  /** Moves a sequence on by the rows just computed. */
+  #apply(sequence: Sequence, rows: number, heads: { sample: Sample; forced: boolean }[]): void {
+    if (!sequence.state) return; // it failed or was drained while the step was in flight
+    const wasPrompt = sequence.prefilling;
+    sequence.computed += rows;
+    this.#cache.advanced(sequence.state);
+    if (sequence.cancelled) return;
+    if (heads.some(({ sample }) => sample.nan)) {
+      return this.#fail(
+        sequence,
+        new EngineError("weights", "The model's output is not a number: a weight is damaged"),
+      );
+    }
+    for (const { sample, forced } of heads) if (forced) sequence.addPromptScore(sample);
+    if (wasPrompt) this.#afterPrompt(sequence, rows);
+    const sampled = heads.find(({ forced }) => !forced);
+    if (sampled) this.#addToken(sequence, sampled.sample);
+    else if (sequence.request.maxTokens === 0 && sequence.computed === sequence.promptLength) {
+      this.#finish(sequence, "length");
+    }
+  }
+
+  #afterPrompt(sequence: Sequence, rows: number): void {
+    this.counters.promptTokens += rows;
+    if (sequence.atCheckpoint()) this.#checkpoint(sequence);
+    if (sequence.generated === 0) sequence.reportPrefill();
+  }
+
+  #addToken(sequence: Sequence, sample: Sample): void {
+    this.counters.generatedTokens++;
+    const reason = sequence.addToken(sample, this.#limits.contextLength, performance.now());
+    if (reason) this.#finish(sequence, reason);
+  }
+
+  #finish(sequence: Sequence, reason: FinishReason): void {
+    if (sequence.generated > 0) this.#checkpoint(sequence);
+    sequence.reportDone(reason, performance.now());
+    this.#forget(sequence);
+  }
+
+  #checkpoint(sequence: Sequence): void {
+    const tokens = sequence.tokens.slice(0, sequence.computed);
+    this.#cache.checkpoint(sequence.state!, tokens, sequence.request.owner);
+  }
+
+  #fail(sequence: Sequence, error: EngineError): void {
+    this.counters.failed++;
+    this.#listeners.get(sequence)?.fail(error);
+    this.#forget(sequence);
+  }
+
+  #dropCancelled(): void {
+    for (const sequence of [...this.#byId.values()]) {
+      if (!sequence.cancelled) continue;
+      // A stop string ends a stream from outside: what was generated is worth keeping all the same.
+      if (sequence.state && sequence.generated > 0) this.#checkpoint(sequence);
+      this.#forget(sequence);
+    }
+  }
+
+  #forget(sequence: Sequence): void {
+    this.#scheduler.remove(sequence);
+    this.#listeners.delete(sequence);
+    this.#byId.delete(sequence.id);
+  }
+
+  #sleep(): Promise<void> {
+    if (this.#stopped || this.#scheduler.waiting.length > 0) return turn();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = null;
+  }
+}
+
+/** Lets messages that arrived during a blocking read-back be handled. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function asEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const weights = error instanceof Error && /Weights|Placement/.test(error.name);
+  return new EngineError(weights ? "weights" : "internal", message);
+}

@@ -1,0 +1,184 @@
+/**
+ * Decides what the next step computes: one token for every sequence that decodes, or one chunk of one
+ * prompt, in turn, so that a long prompt does not stall the others.
+ * @module
+ */
+import { EngineError } from "../contract.ts";
+import { DECODE_ROWS, PAGE_TOKENS } from "../model/parts.ts";
+import type { SequenceCache } from "../state/sequence_cache.ts";
+import type { Sequence } from "./sequence.ts";
+import type { HeadRow, Positions, Step, StepSegment } from "./step.ts";
+
+/** Bounds of the schedule. */
+export interface SchedulerLimits {
+  /** Sequences that run at once; at most 16. */
+  readonly maxSequences: number;
+  /** Sequences that wait; one more is refused. */
+  readonly maxWaiting: number;
+  /** Rows of a prompt computed in one step. */
+  readonly chunkRows: number;
+}
+
+/** A step together with the sequence of each of its segments. */
+export interface ScheduledStep {
+  readonly step: Step;
+  readonly sequences: readonly Sequence[];
+}
+
+/** The waiting and the running sequences. */
+export class Scheduler {
+  readonly #limits: SchedulerLimits;
+  readonly #cache: SequenceCache;
+  readonly #waiting: Sequence[] = [];
+  /** Index is the sampler slot. */
+  readonly #running: (Sequence | null)[];
+  #decodedLast = false;
+
+  constructor(limits: SchedulerLimits, cache: SequenceCache) {
+    this.#limits = limits;
+    this.#cache = cache;
+    this.#running = new Array<Sequence | null>(limits.maxSequences).fill(null);
+  }
+
+  /** Running sequences, oldest first. */
+  get running(): readonly Sequence[] {
+    return this.#running.filter((sequence) => sequence !== null).sort((a, b) => a.id - b.id);
+  }
+
+  /** Waiting sequences, oldest first. */
+  get waiting(): readonly Sequence[] {
+    return this.#waiting;
+  }
+
+  /**
+   * Queues a sequence.
+   * @throws {EngineError} "overloaded" when the queue is full
+   */
+  add(sequence: Sequence): void {
+    if (this.#waiting.length >= this.#limits.maxWaiting) {
+      throw new EngineError(
+        "overloaded",
+        `Cannot queue the request: ${this.#waiting.length} are waiting already, try again later`,
+      );
+    }
+    this.#waiting.push(sequence);
+  }
+
+  /** Starts waiting sequences while there is room; returns those started with their sampler slots. */
+  admit(): { readonly sequence: Sequence; readonly slot: number }[] {
+    const started = [];
+    for (let slot = this.#running.indexOf(null); slot >= 0; slot = this.#running.indexOf(null)) {
+      const sequence = this.#waiting[0];
+      if (!sequence) break;
+      const { owner, promptLogprobs } = sequence.request;
+      const admitted = this.#cache.admit(sequence.tokens, owner, promptLogprobs === undefined);
+      if (!admitted) break;
+      this.#waiting.shift();
+      sequence.state = admitted.state;
+      sequence.computed = admitted.cached;
+      if (sequence.generated === 0) sequence.cached = admitted.cached;
+      this.#running[slot] = sequence;
+      started.push({ sequence, slot });
+    }
+    return started;
+  }
+
+  /** Takes a sequence out, wherever it is, and gives its state back. */
+  remove(sequence: Sequence): void {
+    const slot = this.#running.indexOf(sequence);
+    if (slot >= 0) this.#running[slot] = null;
+    const queued = this.#waiting.indexOf(sequence);
+    if (queued >= 0) this.#waiting.splice(queued, 1);
+    if (sequence.state) this.#cache.release(sequence.state);
+    sequence.state = null;
+  }
+
+  /** The next step, or null when nothing runs. Prompts and decoding take turns. */
+  next(): ScheduledStep | null {
+    const prefilling = this.running.find((sequence) => sequence.prefilling);
+    const decoding = this.running.some((sequence) => !sequence.prefilling);
+    if (prefilling && (!decoding || this.#decodedLast)) {
+      this.#decodedLast = false;
+      return this.#chunk(prefilling);
+    }
+    this.#decodedLast = true;
+    return decoding ? this.#decode() : null;
+  }
+
+  #decode(): ScheduledStep | null {
+    const sequences: Sequence[] = [];
+    for (const sequence of this.running) {
+      if (!sequence.prefilling && sequence.state && this.#grow(sequence, sequence.tokens.length)) {
+        sequences.push(sequence);
+      }
+    }
+    // Growing one may have taken the room of another that was already chosen.
+    const kept = sequences.filter((sequence) => sequence.state !== null);
+    if (kept.length === 0) return null;
+    const segments = kept.map((sequence) => this.#segment(sequence, sequence.tokens.length));
+    const heads = kept.map((_, row): HeadRow => ({ row, forced: null }));
+    return { step: { phase: "decode", segments, heads }, sequences: kept };
+  }
+
+  #chunk(sequence: Sequence): ScheduledStep | null {
+    const end = Math.min(sequence.nextBorder(), sequence.computed + this.#limits.chunkRows);
+    if (!this.#grow(sequence, end)) return null;
+    const segment = this.#segment(sequence, end);
+    const phase = segment.tokens.length <= DECODE_ROWS ? "decode" : "prefill";
+    return {
+      step: { phase, segments: [segment], heads: chunkHeads(sequence, end) },
+      sequences: [sequence],
+    };
+  }
+
+  /** Makes room for `length` tokens, taking it from the youngest other sequence when there is none. */
+  #grow(sequence: Sequence, length: number): boolean {
+    while (!this.#cache.grow(sequence.state!, length)) {
+      const youngest = this.running.at(-1)!;
+      this.#preempt(youngest);
+      if (youngest === sequence) return false;
+    }
+    return true;
+  }
+
+  /** Sends a running sequence back to the head of the queue; its tokens are computed again later. */
+  #preempt(sequence: Sequence): void {
+    this.remove(sequence);
+    sequence.computed = 0;
+    this.#waiting.unshift(sequence);
+  }
+
+  #segment(sequence: Sequence, end: number): StepSegment {
+    const state = sequence.state!;
+    const from = sequence.computed;
+    return {
+      tokens: sequence.tokens.slice(from, end),
+      positions: Array.from(
+        { length: end - from },
+        (_, i): Positions => [from + i, from + i, from + i],
+      ),
+      context: from,
+      pages: state.pages.slice(0, Math.ceil(end / PAGE_TOKENS)),
+      arena: state.arena,
+      stateRead: state.stateRead,
+      stateWrite: state.stateWrite,
+      sampler: this.#running.indexOf(sequence),
+    };
+  }
+}
+
+/** The last row of the last chunk is sampled; where the prompt is scored, every row is. */
+function chunkHeads(sequence: Sequence, end: number): HeadRow[] {
+  const heads: HeadRow[] = [];
+  const rows = end - sequence.computed;
+  if (sequence.request.promptLogprobs !== undefined) {
+    for (let row = 0; row < rows; row++) {
+      const next = sequence.computed + row + 1;
+      if (next < sequence.promptLength) heads.push({ row, forced: sequence.tokens[next]! });
+    }
+  }
+  if (end === sequence.tokens.length && sequence.request.maxTokens > 0) {
+    heads.push({ row: rows - 1, forced: null });
+  }
+  return heads;
+}

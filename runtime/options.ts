@@ -1,0 +1,200 @@
+/** Everything that can be set at start: one table, read from flags and their environment twins. @module */
+import { parseArgs } from "node:util";
+
+/** What the engine is opened with. */
+export interface EngineOptions {
+  /** Folder of the snapshot. */
+  readonly model: string;
+  /** GPU budget: bytes, `8G`, `80%`; null takes what the device gives (2 GiB on a software adapter). */
+  readonly vram: string | null;
+  readonly maxSequences: number;
+  /** Longest prompt + output; null takes the model's, within reason. */
+  readonly context: number | null;
+  /** Bytes of RAM for checkpoints of state. */
+  readonly stateCacheBytes: number;
+  readonly maxWaiting: number;
+  /** Rows of a prompt computed in one step. */
+  readonly chunkRows: number;
+  /** Folder that may be written to; null writes nothing. */
+  readonly cacheDir: string | null;
+}
+
+/** What the HTTP side is opened with. */
+export interface ServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly drainSeconds: number;
+  /** Accepted API keys; empty asks for none. */
+  readonly apiKeys: readonly string[];
+}
+
+/** All options of `serve`. */
+export interface Options {
+  readonly engine: EngineOptions;
+  readonly server: ServerOptions;
+}
+
+/** A flag or environment variable that cannot be used. */
+export class OptionError extends Error {
+  override name = "OptionError";
+}
+
+interface Row {
+  readonly flag: string;
+  readonly value: string;
+  readonly fallback: string | null;
+  readonly help: string;
+}
+
+/** Flag, form of its value, default, meaning. The environment twin of `--max-sequences` is DELTAPAGE_MAX_SEQUENCES. */
+export const OPTION_TABLE: readonly Row[] = [
+  {
+    flag: "model",
+    value: "DIR",
+    fallback: null,
+    help: "snapshot folder; the demo model that ships with the project unless given",
+  },
+  { flag: "host", value: "ADDRESS", fallback: "127.0.0.1", help: "address to listen on" },
+  { flag: "port", value: "N", fallback: "8080", help: "port to listen on; PORT is read too" },
+  {
+    flag: "vram",
+    value: "SIZE",
+    fallback: null,
+    help: "GPU memory to plan with: bytes, 8G or 80%",
+  },
+  {
+    flag: "max-sequences",
+    value: "N",
+    fallback: "4",
+    help: "generations that run at once, 1 to 16",
+  },
+  { flag: "context", value: "TOKENS", fallback: null, help: "longest prompt with its answer" },
+  {
+    flag: "state-cache",
+    value: "SIZE",
+    fallback: "1G",
+    help: "RAM for checkpoints of conversations",
+  },
+  { flag: "queue", value: "N", fallback: "64", help: "generations that may wait before 429" },
+  { flag: "chunk", value: "ROWS", fallback: "512", help: "prompt tokens computed in one step" },
+  {
+    flag: "cache-dir",
+    value: "DIR",
+    fallback: null,
+    help: "folder for measurements worth keeping; nothing is written without it",
+  },
+  {
+    flag: "drain",
+    value: "SECONDS",
+    fallback: "30",
+    help: "how long a SIGTERM lets running answers finish",
+  },
+  {
+    flag: "api-key-file",
+    value: "FILE",
+    fallback: null,
+    help: "file with one accepted API key a line",
+  },
+];
+
+/**
+ * Reads options from command-line arguments, then from the environment.
+ * @throws {OptionError} naming the flag, what was found and what was wanted
+ */
+export function parseOptions(
+  args: readonly string[],
+  env: (name: string) => string | undefined,
+  demoModel: string,
+): Options {
+  const values = rawValues(args, env);
+  const text = (flag: string) => values.get(flag) ?? null;
+  const integer = (flag: string, min: number, max: number) =>
+    parseInteger(flag, values.get(flag)!, min, max);
+  return {
+    engine: {
+      model: text("model") ?? demoModel,
+      vram: text("vram"),
+      maxSequences: integer("max-sequences", 1, 16),
+      context: text("context") === null ? null : integer("context", 2, 2 ** 24),
+      stateCacheBytes: parseSize("state-cache", values.get("state-cache")!),
+      maxWaiting: integer("queue", 0, 100_000),
+      chunkRows: integer("chunk", 1, 8192),
+      cacheDir: text("cache-dir"),
+    },
+    server: {
+      host: values.get("host")!,
+      port: integer("port", 0, 65535),
+      drainSeconds: integer("drain", 0, 3600),
+      apiKeys: readKeys(text("api-key-file")),
+    },
+  };
+}
+
+/**
+ * Bytes from `123`, `8G`, `512M`, `64K` (powers of 1024).
+ * @throws {OptionError} for anything else
+ */
+export function parseSize(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
+  if (!match) {
+    throw new OptionError(
+      `Cannot read --${flag}: found "${text}", wanted bytes or a size such as 8G`,
+    );
+  }
+  const power = " KMGT".indexOf(match[2]!.toUpperCase() || " ");
+  return Math.floor(Number(match[1]) * 1024 ** power);
+}
+
+/** The options as lines of help. */
+export function optionHelp(): string {
+  return OPTION_TABLE.map(({ flag, value, fallback, help }) => {
+    const name = `  --${flag} ${value}`.padEnd(26);
+    return `${name}${help}${fallback === null ? "" : ` (${fallback})`}`;
+  }).join("\n");
+}
+
+function rawValues(
+  args: readonly string[],
+  env: (name: string) => string | undefined,
+): Map<string, string> {
+  const options = Object.fromEntries(
+    OPTION_TABLE.map(({ flag }) => [flag, { type: "string" as const }]),
+  );
+  let flags: Record<string, string | boolean | undefined>;
+  try {
+    flags = parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw new OptionError(`Cannot read the options: ${(error as Error).message}`);
+  }
+  const values = new Map<string, string>();
+  for (const { flag, fallback } of OPTION_TABLE) {
+    const twin = env(`DELTAPAGE_${flag.toUpperCase().replaceAll("-", "_")}`);
+    const platform = flag === "port" ? env("PORT") : undefined;
+    const value = flags[flag] ?? twin ?? platform ?? fallback;
+    if (typeof value === "string") values.set(flag, value);
+  }
+  return values;
+}
+
+function parseInteger(flag: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max && text.trim() !== "") return value;
+  throw new OptionError(
+    `Cannot read --${flag}: found "${text}", wanted a whole number from ${min} to ${max}`,
+  );
+}
+
+function readKeys(file: string | null): readonly string[] {
+  if (file === null) return [];
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(file);
+  } catch (error) {
+    throw new OptionError(`Cannot read --api-key-file "${file}": ${(error as Error).message}`);
+  }
+  const keys = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== "");
+  if (keys.length === 0) {
+    throw new OptionError(`Cannot read --api-key-file "${file}": it holds no key`);
+  }
+  return keys;
+}

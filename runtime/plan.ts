@@ -1,0 +1,176 @@
+/**
+ * The memory plan: what of the GPU budget goes to trunk, activations, states, KV and expert slots.
+ * Numbers in, numbers out; made once at start, printed, and kept to.
+ * @module
+ */
+
+/** Sizes in bytes unless said otherwise. */
+export interface PlanInput {
+  readonly budget: number;
+  /** Largest storage binding. */
+  readonly maxBinding: number;
+  readonly trunk: number;
+  /** Scratch of the largest step, logits and sampler tables. */
+  readonly activations: number;
+  /** Recurrent state of one sequence, all layers. */
+  readonly stateSlot: number;
+  /** One KV page, all layers. */
+  readonly kvPage: number;
+  /** The K (or V) half of one KV page in one layer: an arena of them must fit a binding. */
+  readonly kvPageBinding: number;
+  readonly pageTokens: number;
+  readonly maxSequences: number;
+  /** Tokens; null chooses the largest customary length that fits. */
+  readonly context: number | null;
+  /** Tokens the model knows. */
+  readonly maxPositions: number;
+  /** Null for a model without routed experts. */
+  readonly experts: {
+    readonly layers: number;
+    readonly count: number;
+    readonly topK: number;
+    readonly stride: number;
+  } | null;
+}
+
+/** What was decided. */
+export interface MemoryPlan {
+  readonly budget: number;
+  /** Longest prompt + output, tokens. */
+  readonly contextLength: number;
+  readonly kvPages: number;
+  readonly kvArenas: number;
+  /** Running sequences plus spare slots for checkpoints. */
+  readonly stateSlots: number;
+  /** Expert slots of each layer; 0 for a model without routed experts. */
+  readonly expertSlots: number;
+  /** Every expert has a slot. */
+  readonly allResident: boolean;
+  /** Rows of the printed table: purpose, what it holds, bytes. */
+  readonly rows: readonly (readonly [purpose: string, detail: string, bytes: number])[];
+  readonly total: number;
+}
+
+/** A budget that is too small for the model. */
+export class PlanError extends Error {
+  override name = "PlanError";
+}
+
+const CUSTOMARY_CONTEXTS = [32768, 16384, 8192, 4096, 2048, 1024, 512];
+/** KV room, in tokens, for each further sequence that runs beside one of full length. */
+const FURTHER_SEQUENCE_TOKENS = 4096;
+
+/**
+ * Plans the budget: everything that is always needed first, what is left goes to expert slots.
+ * @throws {PlanError} naming the smallest budget that works
+ */
+export function planMemory(input: PlanInput): MemoryPlan {
+  const { pageTokens, maxPositions } = input;
+  const longest = Math.min(maxPositions, arenaPages(input) * pageTokens);
+  if (input.context !== null && input.context > longest) {
+    throw new PlanError(
+      `Cannot plan a context of ${input.context} tokens: this model on this device takes at most ${longest}`,
+    );
+  }
+  const candidates = input.context !== null
+    ? [input.context]
+    : [...new Set(CUSTOMARY_CONTEXTS.map((length) => Math.min(length, longest)))];
+  for (const contextLength of candidates) {
+    const plan = planFor(input, contextLength);
+    if (plan) return plan;
+  }
+  const least = fixedBytes(input, candidates.at(-1)!) + leastExperts(input);
+  throw new PlanError(
+    `Cannot plan ${
+      size(input.budget)
+    } of GPU memory: the smallest budget that works for a context of ` +
+      `${candidates.at(-1)} tokens is ${Math.ceil(least / 2 ** 20)}M (--vram ${
+        Math.ceil(least / 2 ** 20)
+      }M)`,
+  );
+}
+
+/** The plan as a table for people. */
+export function planTable(plan: MemoryPlan): string {
+  const lines = [...plan.rows, ["total", `of ${size(plan.budget)}`, plan.total] as const];
+  return lines.map(([purpose, detail, bytes]) =>
+    `  ${purpose.padEnd(12)}${size(bytes).padStart(10)}  ${detail}`
+  )
+    .join("\n");
+}
+
+/** Bytes for people: 3 digits and a binary unit. */
+export function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toPrecision(3)} ${units[unit]}`;
+}
+
+function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
+  const { experts, budget } = input;
+  const fixed = fixedBytes(input, contextLength);
+  if (fixed + leastExperts(input) > budget) return null;
+  const perSlot = experts ? experts.layers * experts.stride : 0;
+  const expertSlots = experts ? Math.min(experts.count, Math.floor((budget - fixed) / perSlot)) : 0;
+  const allResident = !experts || expertSlots === experts.count;
+  const pages = kvPages(input, contextLength);
+  const slots = stateSlots(input);
+  const rows = [
+    ["trunk", "mixers, shared experts, routers, norms, head", input.trunk],
+    ["activations", "the largest step, logits, sampling", input.activations],
+    ["states", `${slots} recurrent slots`, slots * input.stateSlot],
+    [
+      "KV",
+      `${pages * input.pageTokens} tokens, context up to ${contextLength}`,
+      pages * input.kvPage,
+    ],
+    ["experts", expertDetail(input, expertSlots), expertSlots * perSlot],
+  ] as const;
+  return {
+    budget,
+    contextLength,
+    kvPages: pages,
+    kvArenas: Math.ceil(pages / arenaPages(input)),
+    stateSlots: slots,
+    expertSlots,
+    allResident,
+    rows: experts ? rows : rows.slice(0, 4),
+    total: fixed + expertSlots * perSlot,
+  };
+}
+
+function expertDetail({ experts }: PlanInput, slots: number): string {
+  if (!experts) return "none";
+  const share = slots === experts.count ? "all resident" : "the rest is paged in on demand";
+  return `${slots} of ${experts.count} slots in each of ${experts.layers} layers: ${share}`;
+}
+
+function fixedBytes(input: PlanInput, contextLength: number): number {
+  return input.trunk + input.activations + stateSlots(input) * input.stateSlot +
+    kvPages(input, contextLength) * input.kvPage;
+}
+
+function leastExperts({ experts }: PlanInput): number {
+  return experts ? experts.topK * experts.layers * experts.stride : 0;
+}
+
+/** Every running sequence has a slot, and as many are spare for checkpoints. */
+function stateSlots({ maxSequences }: PlanInput): number {
+  return 2 * maxSequences;
+}
+
+/** Pages for one sequence of full length and shorter ones beside it, in whole pages per sequence. */
+function kvPages({ maxSequences, pageTokens }: PlanInput, contextLength: number): number {
+  const further = Math.min(contextLength, FURTHER_SEQUENCE_TOKENS);
+  return Math.ceil(contextLength / pageTokens) +
+    (maxSequences - 1) * Math.ceil(further / pageTokens);
+}
+
+function arenaPages({ maxBinding, kvPageBinding }: PlanInput): number {
+  return Math.floor(maxBinding / kvPageBinding);
+}
