@@ -1,0 +1,106 @@
+/** Loads everything of the text model that is always on the GPU, layer by layer. @module */
+import type { ModelConfig } from "./config.ts";
+import { headName, layerPrefix, textPrefix } from "./names.ts";
+import type { AttentionWeights, DeltaWeights, Matrix, MlpWeights } from "./parts.ts";
+import type { Placement, TensorSource } from "./placement.ts";
+
+/** The mixer of a layer. */
+export type MixerWeights =
+  | { readonly kind: "linear"; readonly delta: DeltaWeights }
+  | { readonly kind: "full"; readonly attention: AttentionWeights };
+
+/** What follows the mixer; routed experts are paged apart. */
+export type BlockWeights =
+  | { readonly kind: "dense"; readonly mlp: MlpWeights }
+  | { readonly kind: "moe"; readonly router: Matrix; readonly shared: MlpWeights };
+
+/** One layer. */
+export interface LayerWeights {
+  /** f32 [hidden], zero-centred. */
+  readonly inputNorm: GPUBuffer;
+  /** f32 [hidden], zero-centred. */
+  readonly postNorm: GPUBuffer;
+  readonly mixer: MixerWeights;
+  readonly block: BlockWeights;
+}
+
+/** All of the trunk. The embedding table stays in the file: its rows are gathered by the host. */
+export interface Trunk {
+  readonly layers: readonly LayerWeights[];
+  /** f32 [hidden], zero-centred. */
+  readonly finalNorm: GPUBuffer;
+  /** [vocab, hidden]. */
+  readonly head: Matrix;
+}
+
+/** Places the trunk of a checked snapshot. */
+export async function loadTrunk(
+  config: ModelConfig,
+  source: TensorSource,
+  placement: Placement,
+): Promise<Trunk> {
+  const prefix = textPrefix((name) => source.dtypeOf(name));
+  const layers: LayerWeights[] = [];
+  for (let index = 0; index < config.layers; index++) {
+    layers.push(await loadLayer(config, layerPrefix(prefix, index), index, placement));
+  }
+  return {
+    layers,
+    finalNorm: await placement.vector(`${prefix}norm.weight`),
+    head: await placement.matrix([headName(config, prefix)]),
+  };
+}
+
+async function loadLayer(
+  config: ModelConfig,
+  at: string,
+  index: number,
+  placement: Placement,
+): Promise<LayerWeights> {
+  return {
+    inputNorm: await placement.vector(`${at}input_layernorm.weight`),
+    postNorm: await placement.vector(`${at}post_attention_layernorm.weight`),
+    mixer: config.layerKinds[index] === "linear"
+      ? { kind: "linear", delta: await loadDelta(`${at}linear_attn.`, placement) }
+      : { kind: "full", attention: await loadAttention(`${at}self_attn.`, placement) },
+    block: config.mlp.kind === "dense"
+      ? { kind: "dense", mlp: await loadMlp(`${at}mlp.`, placement) }
+      : await loadMoe(`${at}mlp.`, placement),
+  };
+}
+
+async function loadDelta(at: string, placement: Placement): Promise<DeltaWeights> {
+  return {
+    qkvz: await placement.matrix([`${at}in_proj_qkv.weight`, `${at}in_proj_z.weight`]),
+    ba: await placement.matrix([`${at}in_proj_b.weight`, `${at}in_proj_a.weight`]),
+    conv: await placement.vector(`${at}conv1d.weight`),
+    aLog: await placement.vector(`${at}A_log`),
+    dtBias: await placement.vector(`${at}dt_bias`),
+    norm: await placement.vector(`${at}norm.weight`),
+    out: await placement.matrix([`${at}out_proj.weight`]),
+  };
+}
+
+async function loadAttention(at: string, placement: Placement): Promise<AttentionWeights> {
+  return {
+    qkv: await placement.matrix([`${at}q_proj.weight`, `${at}k_proj.weight`, `${at}v_proj.weight`]),
+    qNorm: await placement.vector(`${at}q_norm.weight`),
+    kNorm: await placement.vector(`${at}k_norm.weight`),
+    out: await placement.matrix([`${at}o_proj.weight`]),
+  };
+}
+
+async function loadMoe(at: string, placement: Placement): Promise<BlockWeights> {
+  return {
+    kind: "moe",
+    router: await placement.matrix([`${at}gate.weight`, `${at}shared_expert_gate.weight`]),
+    shared: await loadMlp(`${at}shared_expert.`, placement),
+  };
+}
+
+async function loadMlp(at: string, placement: Placement): Promise<MlpWeights> {
+  return {
+    gateUp: await placement.matrix([`${at}gate_proj.weight`, `${at}up_proj.weight`]),
+    down: await placement.matrix([`${at}down_proj.weight`]),
+  };
+}

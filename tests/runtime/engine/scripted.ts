@@ -1,0 +1,98 @@
+/** A runner and a cache without a GPU, for tests of the engine's loop. @module */
+import type { GenerateRequest } from "../../../runtime/contract.ts";
+import type { Runner } from "../../../runtime/engine/core.ts";
+import type { Sample } from "../../../runtime/engine/sequence.ts";
+import type { Step } from "../../../runtime/engine/step.ts";
+import type {
+  Admitted,
+  SequenceCache,
+  SequenceState,
+} from "../../../runtime/state/sequence_cache.ts";
+
+/** Samples id 100 + the row's cache index; records every step. */
+export class ScriptedRunner implements Runner {
+  readonly steps: Step[] = [];
+  /** Called before each step; may throw. */
+  before: (step: Step) => void = () => {};
+
+  run(step: Step): Promise<readonly Sample[]> {
+    this.before(step);
+    this.steps.push(step);
+    const rows = step.segments.flatMap((segment) =>
+      segment.tokens.map((_, i) => segment.context + i)
+    );
+    return Promise.resolve(step.heads.map(({ row, forced }) => ({
+      id: forced ?? 100 + rows[row]!,
+      logprob: -1,
+      top: [{ id: 1, logprob: -1 }, { id: 2, logprob: -2 }],
+      nan: false,
+    })));
+  }
+
+  prepareSampler(_slot: number, _request: GenerateRequest, _tokens: readonly number[]): void {}
+}
+
+/** Room for `pages` pages in all; remembers nothing. */
+export class ScriptedCache implements SequenceCache {
+  readonly checkpoints: number[] = [];
+  free: number;
+  readonly #pages: number;
+
+  constructor(pages: number) {
+    this.free = this.#pages = pages;
+  }
+
+  admit(tokens: readonly number[]): Admitted | null {
+    if (this.free === 0) return null;
+    const state = { arena: 0, pages: [], stateRead: null, stateWrite: 0 };
+    this.grow(state, Math.min(32, tokens.length));
+    return { state, cached: 0 };
+  }
+
+  grow(state: SequenceState, length: number): boolean {
+    const pages = state.pages as number[];
+    const more = Math.ceil(length / 32) - pages.length;
+    if (more > this.free) return false;
+    for (let i = 0; i < more; i++) pages.push(this.free--);
+    return true;
+  }
+
+  advanced(state: SequenceState): void {
+    state.stateRead = state.stateWrite;
+  }
+
+  checkpoint(_state: SequenceState, tokens: readonly number[]): void {
+    this.checkpoints.push(tokens.length);
+  }
+
+  release(state: SequenceState): void {
+    this.free += state.pages.length;
+  }
+
+  usage(): number {
+    return 1 - this.free / this.#pages;
+  }
+}
+
+/** A request for `length` prompt tokens. */
+export function request(length: number, changes: Partial<GenerateRequest> = {}): GenerateRequest {
+  return {
+    tokens: Array.from({ length }, (_, i) => i),
+    sampling: {
+      temperature: 0,
+      topP: 1,
+      topK: 0,
+      minP: 0,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      repetitionPenalty: 1,
+      seed: 1,
+      logitBias: [],
+    },
+    maxTokens: 3,
+    stopIds: [],
+    checkpoints: [],
+    owner: "",
+    ...changes,
+  };
+}

@@ -1,0 +1,44 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { OptionError, parseOptions, parseSize } from "../../runtime/options.ts";
+
+const noEnv = () => undefined;
+
+Deno.test("parseOptions() serves the demo model on loopback unless told otherwise", () => {
+  const { engine, server } = parseOptions([], noEnv, "weights/demo");
+  assertEquals([engine.model, server.host, server.port], ["weights/demo", "127.0.0.1", 8080]);
+  assertEquals([engine.vram, engine.context, engine.stateCacheBytes], [null, null, 2 ** 30]);
+});
+
+Deno.test("parseOptions() lets a flag win over its environment twin, and PORT over the default", () => {
+  const env = (name: string) =>
+    ({ DELTAPAGE_VRAM: "4G", DELTAPAGE_QUEUE: "3", PORT: "9000" })[name];
+  const { engine, server } = parseOptions(["--vram", "8G"], env, "demo");
+  assertEquals([engine.vram, engine.maxWaiting, server.port], ["8G", 3, 9000]);
+});
+
+Deno.test("parseOptions() names the flag, what was found and what was wanted", () => {
+  for (
+    const [args, text] of [
+      [
+        ["--port", "99999"],
+        'Cannot read --port: found "99999", wanted a whole number from 0 to 65535',
+      ],
+      [["--max-sequences", "17"], "from 1 to 16"],
+      [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
+      [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
+      [["--speed", "11"], "--speed"],
+      [["serve"], "serve"],
+    ] as const
+  ) {
+    assertThrows(() => parseOptions(args, noEnv, "demo"), OptionError, text);
+  }
+});
+
+Deno.test("parseSize() knows binary units", () => {
+  assertEquals(["123", "8G", "1.5m", "64KiB"].map((text) => parseSize("vram", text)), [
+    123,
+    8 * 2 ** 30,
+    1.5 * 2 ** 20,
+    65536,
+  ]);
+});
