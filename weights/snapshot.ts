@@ -1,0 +1,67 @@
+/** An open snapshot: its tensors by name. @module */
+import { WeightsError } from "./errors.ts";
+import type { ByteSource, SourceKind } from "./source.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** The open files of a snapshot and the tensors in them. */
+export class Snapshot {
+  readonly folder: string;
+  /** How bytes are reached; "pread" for a snapshot without files. */
+  readonly kind: SourceKind;
+  /** Bytes of all tensors. */
+  readonly byteLength: number;
+  /** Faults that do not keep the snapshot from being used, a line each. */
+  readonly warnings: readonly string[];
+  readonly #sources: readonly ByteSource[];
+  readonly #tensors: ReadonlyMap<string, Tensor>;
+
+  /** For `openSnapshot`. */
+  constructor(
+    folder: string,
+    sources: readonly ByteSource[],
+    { tensors, warnings }: { tensors: ReadonlyMap<string, Tensor>; warnings: readonly string[] },
+  ) {
+    this.folder = folder;
+    this.kind = sources[0]?.kind ?? "pread";
+    this.warnings = warnings;
+    this.#sources = sources;
+    this.#tensors = tensors;
+    this.byteLength = totalBytes(tensors.values());
+  }
+
+  /** Names of all tensors. */
+  names(): IterableIterator<string> {
+    return this.#tensors.keys();
+  }
+
+  /** Whether there is a tensor of this name. */
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  /** @throws {WeightsError} if there is no tensor of this name. */
+  tensor(name: string): Tensor {
+    const tensor = this.#tensors.get(name);
+    if (tensor === undefined) {
+      throw new WeightsError(`Cannot load "${name}": "${this.folder}" has no such tensor`);
+    }
+    return tensor;
+  }
+
+  /** The block scales of an FP8 tensor: `<name>_scale_inv`. A tensor is FP8 exactly if they exist. */
+  scaleOf(name: string): Tensor | undefined {
+    return this.#tensors.get(`${name}_scale_inv`);
+  }
+
+  /** Closes the files; reads under way end first. */
+  close(): void {
+    for (const source of this.#sources) source.close();
+  }
+}
+
+/** Bytes of the tensors together. */
+export function totalBytes(tensors: Iterable<Tensor>): number {
+  let sum = 0;
+  for (const tensor of tensors) sum += tensor.byteLength;
+  return sum;
+}
