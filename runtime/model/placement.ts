@@ -4,23 +4,16 @@
  * @module
  */
 import type { GpuMemory } from "../gpu/memory.ts";
+import {
+  decode,
+  findNonFinite,
+  type FloatDtype,
+  type Snapshot,
+  type Tensor,
+  WeightsError,
+} from "../../weights/mod.ts";
 import type { FormatName, Matrix, MatrixSlice } from "./parts.ts";
-import { SCALE_BLOCK, SCALE_SUFFIX } from "./names.ts";
-
-/** The bytes of a snapshot's tensors, by name. */
-export interface TensorSource {
-  /** Safetensors dtype, or undefined if there is no such tensor. */
-  dtypeOf(name: string): string | undefined;
-  /** @throws {Error} if there is no such tensor */
-  shapeOf(name: string): readonly number[];
-  /** `length` bytes of a tensor from `offset`. */
-  read(name: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-}
-
-/** A weight that cannot be used; names the tensor. */
-export class PlacementError extends Error {
-  override name = "PlacementError";
-}
+import { SCALE_BLOCK } from "./names.ts";
 
 /** How much is read and uploaded at a time. */
 const READ_BYTES = 16 * 1024 * 1024;
@@ -29,7 +22,7 @@ const READ_BYTES = 16 * 1024 * 1024;
 export type OnBytes = (bytes: number) => void;
 
 interface Part {
-  readonly name: string;
+  readonly tensor: Tensor;
   readonly rows: number;
 }
 
@@ -37,29 +30,32 @@ interface Part {
 export class Placement {
   readonly #device: GPUDevice;
   readonly #memory: GpuMemory;
-  readonly #source: TensorSource;
+  readonly #snapshot: Snapshot;
   readonly #onBytes: OnBytes;
 
   constructor(
     device: GPUDevice,
     memory: GpuMemory,
-    source: TensorSource,
+    snapshot: Snapshot,
     onBytes: OnBytes = () => {},
   ) {
     this.#device = device;
     this.#memory = memory;
-    this.#source = source;
+    this.#snapshot = snapshot;
     this.#onBytes = onBytes;
   }
 
   /**
    * The rows of the named matrices, one after another, as one matrix.
-   * @throws {PlacementError} if their formats or widths differ, or a weight is NaN
+   * @throws {WeightsError} if their formats or widths differ, or a weight is not finite
    */
   async matrix(names: readonly string[]): Promise<Matrix> {
-    const parts = names.map((name) => ({ name, rows: this.#source.shapeOf(name)[0]! }));
-    const k = this.#source.shapeOf(names[0]!)[1]!;
-    const format = this.#format(names);
+    const parts = names.map((name): Part => {
+      const tensor = this.#snapshot.tensor(name);
+      return { tensor, rows: tensor.shape[0]! };
+    });
+    const k = parts[0]!.tensor.shape[1]!;
+    const format = this.#format(parts, k);
     const n = parts.reduce((sum, part) => sum + part.rows, 0);
     const scaleRows = format === "fp8" ? commonScaleRows(parts) : SCALE_BLOCK;
     const rowBytes = format === "fp8" ? k : 2 * k;
@@ -68,63 +64,49 @@ export class Placement {
     for (let first = 0; first < n; first += most) {
       const rows = Math.min(most, n - first);
       const codes = this.#memory.storage("trunk", names[0]!, rows * rowBytes);
-      await this.#upload(parts, first, rows, rowBytes, codes, format);
+      await this.#upload([...overlaps(parts, first, rows)], rowBytes, codes);
       const scales = format === "fp8" ? await this.#scales(parts, first, rows, k, scaleRows) : null;
       slices.push({ firstRow: first, rows, codes, scales });
     }
     return { format, n, k, scaleRows, slices };
   }
 
-  /** A small tensor as an f32 buffer. */
-  async vector(name: string): Promise<GPUBuffer> {
-    return this.#memory.upload("trunk", name, await this.values(name));
-  }
-
   /**
-   * A small tensor as f32 values.
-   * @throws {PlacementError} if one of them is NaN
+   * A small tensor, widened to an f32 buffer.
+   * @throws {WeightsError} if an element is not finite
    */
-  async values(name: string): Promise<Float32Array<ArrayBuffer>> {
-    const dtype = this.#source.dtypeOf(name);
-    const length = this.#source.shapeOf(name).reduce((product, size) => product * size, 1);
-    const bytes = await this.#source.read(name, 0, length * (dtype === "F32" ? 4 : 2));
-    const values = dtype === "F32" ? new Float32Array(bytes.slice().buffer) : widenBf16(bytes);
-    const bad = values.findIndex(Number.isNaN);
-    if (bad >= 0) throw new PlacementError(`Cannot load "${name}": element ${bad} is NaN`);
-    this.#onBytes(bytes.length);
-    return values;
+  async vector(name: string): Promise<GPUBuffer> {
+    const tensor = this.#snapshot.tensor(name);
+    const bytes = await tensor.read();
+    this.#took(tensor, bytes);
+    return this.#memory.upload("trunk", name, decode(bytes, tensor.dtype as FloatDtype));
   }
 
-  #format(names: readonly string[]): FormatName {
-    const formats = names.map((name): FormatName =>
-      this.#source.dtypeOf(name + SCALE_SUFFIX) === undefined ? "bf16" : "fp8"
+  #format(parts: readonly Part[], k: number): FormatName {
+    const formats = parts.map(({ tensor }): FormatName =>
+      tensor.dtype === "F8_E4M3" ? "fp8" : "bf16"
     );
-    const other = formats.findIndex((format) => format !== formats[0]);
+    const other = parts.findIndex(({ tensor }, i) =>
+      formats[i] !== formats[0] || tensor.shape[1] !== k
+    );
     if (other < 0) return formats[0]!;
-    throw new PlacementError(
-      `Cannot load "${names[other]}": its format is ${formats[other]}, expected ${
-        formats[0]
-      } like "${names[0]}"`,
+    const found = parts[other]!.tensor;
+    throw new WeightsError(
+      `Cannot load "${found.name}" with "${parts[0]!.tensor.name}": found ${found.dtype} with ${
+        found.shape[1]
+      } ` +
+        `columns, expected ${parts[0]!.tensor.dtype} with ${k}`,
     );
   }
 
-  async #upload(
-    parts: readonly Part[],
-    first: number,
-    rows: number,
-    rowBytes: number,
-    target: GPUBuffer,
-    format: FormatName,
-  ): Promise<void> {
+  async #upload(ranges: readonly Range[], rowBytes: number, target: GPUBuffer): Promise<void> {
     const step = Math.max(1, Math.floor(READ_BYTES / rowBytes));
-    for (const range of overlaps(parts, first, rows)) {
-      for (let row = 0; row < range.rows; row += step) {
-        const count = Math.min(step, range.rows - row);
-        const from = (range.fromRow + row) * rowBytes;
-        const bytes = await this.#source.read(range.name, from, count * rowBytes);
-        checkFinite(range.name, bytes, format);
-        this.#device.queue.writeBuffer(target, (range.toRow + row) * rowBytes, bytes);
-        this.#onBytes(bytes.length);
+    for (const { tensor, fromRow, toRow, rows } of ranges) {
+      for (let row = 0; row < rows; row += step) {
+        const bytes = new Uint8Array(Math.min(step, rows - row) * rowBytes);
+        await tensor.readInto((fromRow + row) * rowBytes, bytes);
+        this.#took(tensor, bytes);
+        this.#device.queue.writeBuffer(target, (toRow + row) * rowBytes, bytes);
       }
     }
   }
@@ -140,12 +122,10 @@ export class Placement {
     const across = Math.ceil(k / SCALE_BLOCK);
     const table = new Uint16Array(Math.ceil(rows / scaleRows) * across);
     for (const range of overlaps(parts, first, rows)) {
-      const name = range.name + SCALE_SUFFIX;
-      const down = this.#source.shapeOf(name)[0]!;
-      const bytes = await this.#source.read(name, 0, down * across * 2);
-      checkFinite(name, bytes, "bf16");
-      this.#onBytes(bytes.length);
-      const scales = new Uint16Array(bytes.slice().buffer);
+      const tensor = this.#snapshot.scaleOf(range.tensor.name)!;
+      const bytes = await tensor.read();
+      this.#took(tensor, bytes);
+      const scales = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
       for (let row = 0; row < range.rows; row += scaleRows) {
         const from = Math.floor((range.fromRow + row) / SCALE_BLOCK) * across;
         const to = Math.floor((range.toRow + row) / scaleRows) * across;
@@ -153,6 +133,16 @@ export class Placement {
       }
     }
     return this.#memory.upload("trunk", "scales", table);
+  }
+
+  #took(tensor: Tensor, bytes: Uint8Array<ArrayBuffer>): void {
+    const at = findNonFinite(bytes, tensor.dtype as FloatDtype);
+    if (at >= 0) {
+      throw new WeightsError(
+        `Cannot load "${tensor.name}" of "${tensor.file}": a weight is not a finite number, download the shard again`,
+      );
+    }
+    this.#onBytes(bytes.length);
   }
 }
 
@@ -183,41 +173,19 @@ function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
 }
 
+/** Rows of one tensor and where they go. */
+interface Range extends Part {
+  readonly fromRow: number;
+  readonly toRow: number;
+}
+
 /** Which rows of which part lie in rows [first, first + rows) of the concatenation. */
-function* overlaps(
-  parts: readonly Part[],
-  first: number,
-  rows: number,
-): Generator<{ name: string; fromRow: number; toRow: number; rows: number }> {
+function* overlaps(parts: readonly Part[], first: number, rows: number): Generator<Range> {
   let start = 0;
-  for (const part of parts) {
+  for (const { tensor, rows: length } of parts) {
     const from = Math.max(first, start);
-    const to = Math.min(first + rows, start + part.rows);
-    if (from < to) {
-      yield { name: part.name, fromRow: from - start, toRow: from - first, rows: to - from };
-    }
-    start += part.rows;
+    const to = Math.min(first + rows, start + length);
+    if (from < to) yield { tensor, fromRow: from - start, toRow: from - first, rows: to - from };
+    start += length;
   }
-}
-
-function checkFinite(name: string, bytes: Uint8Array<ArrayBuffer>, format: FormatName): void {
-  const at = format === "fp8" ? findNanFp8(bytes) : findNanBf16(bytes);
-  if (at >= 0) {
-    throw new PlacementError(`Cannot load "${name}": a weight is NaN, the file is damaged`);
-  }
-}
-
-function findNanFp8(bytes: Uint8Array): number {
-  return bytes.findIndex((code) => (code & 0x7f) === 0x7f);
-}
-
-function findNanBf16(bytes: Uint8Array<ArrayBuffer>): number {
-  const values = new Uint16Array(bytes.slice().buffer);
-  return values.findIndex((bits) => (bits & 0x7fff) > 0x7f80);
-}
-
-function widenBf16(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
-  const halves = new Uint16Array(bytes.slice().buffer);
-  const words = Uint32Array.from(halves, (half) => half << 16);
-  return new Float32Array(words.buffer);
 }

@@ -2,7 +2,8 @@
 import type { ModelConfig } from "./config.ts";
 import { headName, layerPrefix, textPrefix } from "./names.ts";
 import type { AttentionWeights, DeltaWeights, Matrix, MlpWeights } from "./parts.ts";
-import type { Placement, TensorSource } from "./placement.ts";
+import type { Snapshot } from "../../weights/mod.ts";
+import type { Placement } from "./placement.ts";
 
 /** The mixer of a layer. */
 export type MixerWeights =
@@ -36,10 +37,10 @@ export interface Trunk {
 /** Places the trunk of a checked snapshot. */
 export async function loadTrunk(
   config: ModelConfig,
-  source: TensorSource,
+  snapshot: Snapshot,
   placement: Placement,
 ): Promise<Trunk> {
-  const prefix = textPrefix((name) => source.dtypeOf(name));
+  const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
   const layers: LayerWeights[] = [];
   for (let index = 0; index < config.layers; index++) {
     layers.push(await loadLayer(config, layerPrefix(prefix, index), index, placement));
