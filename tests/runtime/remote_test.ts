@@ -1,0 +1,126 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { EngineError, type EngineEvent } from "../../runtime/contract.ts";
+import { parseOptions } from "../../runtime/options.ts";
+import type { FromWorker, ToWorker } from "../../runtime/protocol.ts";
+import { EngineBroken, RemoteEngine, type WorkerPort } from "../../runtime/remote.ts";
+import { request } from "./engine/scripted.ts";
+
+/** A worker whose messages the test writes. */
+class FakeWorker implements WorkerPort {
+  onmessage: ((event: MessageEvent<FromWorker>) => void) | null = null;
+  onerror: ((event: ErrorEvent) => void) | null = null;
+  readonly sent: ToWorker[] = [];
+  terminated = false;
+
+  postMessage(message: ToWorker): void {
+    this.sent.push(message);
+  }
+
+  terminate(): void {
+    this.terminated = true;
+  }
+
+  say(message: FromWorker): void {
+    this.onmessage?.(new MessageEvent("message", { data: message }));
+  }
+}
+
+const info = {
+  id: "demo",
+  vocabSize: 640,
+  contextLength: 512,
+  parameters: 1,
+  weightBytes: 1,
+  adapter: "none",
+  software: true,
+};
+
+function open(): { engine: RemoteEngine; workers: FakeWorker[] } {
+  const workers: FakeWorker[] = [];
+  const options = parseOptions([], () => undefined, "demo").engine;
+  const engine = new RemoteEngine(options, () => {
+    const worker = new FakeWorker();
+    workers.push(worker);
+    return worker;
+  });
+  return { engine, workers };
+}
+
+const token = (id: number): EngineEvent => ({ type: "token", id, logprob: -1 });
+const done: EngineEvent = {
+  type: "done",
+  reason: "stop",
+  usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
+  timings: { queueMs: 0, promptMs: 0, predictedMs: 0 },
+};
+
+Deno.test("RemoteEngine refuses to generate before it is ready, and says where loading stands", async () => {
+  const { engine, workers } = open();
+  assertEquals(workers[0]!.sent[0]!.type, "open");
+  await assertRejects(() => engine.generate(request(1)).next(), EngineError, "still loading");
+  workers[0]!.say({
+    type: "status",
+    status: { state: "loading", phase: "trunk", done: 1, total: 2 },
+  });
+  assertEquals(engine.status(), { state: "loading", phase: "trunk", done: 1, total: 2 });
+  workers[0]!.say({ type: "ready", info });
+  assertEquals([(await engine.ready).id, engine.status().state], ["demo", "ready"]);
+});
+
+Deno.test("RemoteEngine streams events in order and does not cancel what is done", async () => {
+  const { engine, workers } = open();
+  const worker = workers[0]!;
+  worker.say({ type: "ready", info });
+  const stream = engine.generate(request(1));
+  const first = stream.next();
+  const { id } = worker.sent.find((message) => message.type === "generate")!;
+  worker.say({ type: "event", id, event: token(5) });
+  worker.say({ type: "event", id, event: token(6) });
+  worker.say({ type: "event", id, event: done });
+  const rest = await Array.fromAsync(stream);
+  assertEquals([(await first).value, ...rest], [token(5), token(6), done]);
+  assertEquals(worker.sent.map((message) => message.type), ["open", "generate"]);
+});
+
+Deno.test("RemoteEngine cancels when the signal aborts and when the reader leaves", async () => {
+  for (const how of ["signal", "return"]) {
+    const { engine, workers } = open();
+    const worker = workers[0]!;
+    worker.say({ type: "ready", info });
+    const abort = new AbortController();
+    const stream = engine.generate(request(1), abort.signal);
+    const first = stream.next();
+    worker.say({ type: "event", id: 1, event: token(5) });
+    await first;
+    if (how === "signal") abort.abort();
+    assertEquals(
+      how === "signal" ? (await stream.next()).done : (await stream.return(undefined)).done,
+      true,
+    );
+    assertEquals(worker.sent.at(-1), { type: "cancel", id: 1 });
+  }
+});
+
+Deno.test("RemoteEngine ends streams with an error when the device is lost, and opens a new worker", async () => {
+  const { engine, workers } = open();
+  workers[0]!.say({ type: "ready", info });
+  const next = engine.generate(request(1)).next();
+  workers[0]!.say({ type: "lost", message: "the device is gone" });
+  const error = await assertRejects(() => next, EngineError, "the device is gone");
+  assertEquals(error.code, "device_lost");
+  assertEquals([workers.length, workers[0]!.terminated, engine.status().state], [
+    2,
+    true,
+    "loading",
+  ]);
+  workers[1]!.say({ type: "ready", info });
+  assertEquals(engine.status().state, "ready");
+});
+
+Deno.test("RemoteEngine gives up after three restarts in a row", async () => {
+  const { engine, workers } = open();
+  for (let i = 0; i < 4; i++) workers[i]!.say({ type: "lost", message: "gone" });
+  assertEquals([workers.length, engine.status().state], [4, "failed"]);
+  assertEquals((await engine.broken).exitCode, 1);
+  await assertRejects(() => engine.ready, EngineBroken, "gone");
+});
