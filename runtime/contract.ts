@@ -24,6 +24,8 @@ export interface SamplingOptions {
   readonly seed: number;
   /** Added to the logits of single ids: [id, bias]. */
   readonly logitBias: readonly (readonly [number, number])[];
+  /** Ids from here on are padding of the vocabulary and are never sampled; absent: all ids are real. */
+  readonly idLimit?: number;
 }
 
 /** One generation. */

@@ -3,6 +3,7 @@
 
 override WIDTH: u32;
 override EPSILON: f32;
+override HEAD: u32;  // 1: the rows are those of the head
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
@@ -14,7 +15,7 @@ var<workgroup> partial: array<f32, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
-  if (step.stopped != 0u || row >= step.rows) { return; }
+  if (step.stopped != 0u || row >= select(step.rows, step.head_rows, HEAD == 1u)) { return; }
   let quads = WIDTH / 4u;
   var sum = 0.0;
   for (var i = lane; i < quads; i += 64u) {

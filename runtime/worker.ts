@@ -1,0 +1,63 @@
+/** The engine's thread: owns the GPU device, because the only fast read-back blocks its thread. @module */
+import { EngineError } from "./contract.ts";
+import { type OpenedEngine, openEngine } from "./open.ts";
+import type { FromWorker, ToWorker } from "./protocol.ts";
+import { WeightsError } from "../weights/mod.ts";
+import { ConfigError } from "./model/config.ts";
+import { OptionError } from "./options.ts";
+import { PlanError } from "./plan.ts";
+
+declare const self: {
+  postMessage(message: FromWorker): void;
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  close(): void;
+};
+
+let engine: OpenedEngine | null = null;
+
+self.onmessage = ({ data }) => {
+  handle(data).catch((error) =>
+    self.postMessage({ type: "lost", message: `The engine failed: ${error.message}` })
+  );
+};
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case "open":
+      return await open(message);
+    case "generate": {
+      const { id } = message;
+      return engine?.core.generate(id, message.request, {
+        event: (event) => self.postMessage({ type: "event", id, event }),
+        fail: ({ code, message }) => self.postMessage({ type: "fail", id, code, message }),
+      });
+    }
+    case "cancel":
+      return engine?.core.cancel(message.id);
+    case "counters":
+      return self.postMessage({ type: "counters", id: message.id, counters: engine!.counters() });
+    case "drain":
+      await engine?.core.drain(message.graceMs);
+      return self.postMessage({ type: "done", id: message.id });
+    case "close":
+      await engine?.close();
+      return self.postMessage({ type: "done", id: message.id });
+  }
+}
+
+async function open({ options }: Extract<ToWorker, { type: "open" }>): Promise<void> {
+  try {
+    engine = await openEngine(options, (status) => self.postMessage({ type: "status", status }));
+  } catch (error) {
+    const wrong = [WeightsError, ConfigError, OptionError, PlanError].some((kind) =>
+      error instanceof kind
+    );
+    const message = error instanceof Error ? error.message : String(error);
+    return self.postMessage({ type: "broken", message, exitCode: wrong ? 2 : 1 });
+  }
+  engine.lost.then((message) => {
+    engine?.core.failAll(new EngineError("device_lost", message));
+    self.postMessage({ type: "lost", message });
+  });
+  self.postMessage({ type: "ready", info: engine.info });
+}
