@@ -1,2 +1,3 @@
 /** The one door of the engine: everything `routes/` may import. @module */
 export * from "./contract.ts";
+export * from "./text/mod.ts";

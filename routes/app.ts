@@ -1,0 +1,84 @@
+/** The HTTP side, put together. @module */
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { requestId } from "hono/request-id";
+import type { Engine } from "../runtime/mod.ts";
+import { Admission } from "./admission.ts";
+import { apiKeys } from "./auth.ts";
+import { mountChatCompletions } from "./chat_completions.ts";
+import { onError, RequestError } from "./errors.ts";
+import { mountHealth } from "./health.ts";
+import { Metrics, mountMetrics } from "./metrics.ts";
+import { mountModels } from "./models.ts";
+import { refuseInvalid } from "./schema.ts";
+import type { AppOptions, Service, Text } from "./service.ts";
+
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/** The app: every route over one engine and one text side. Nothing is asked of the engine before a request. */
+export function createApp(engine: Engine, text: Text, options: AppOptions): OpenAPIHono {
+  const metrics = new Metrics(engine, options.modelId);
+  const admission = new Admission(options.maxQueue);
+  const service: Service = { engine, text, options, admission, metrics };
+  const app = new OpenAPIHono({ defaultHook: refuseInvalid });
+  app.onError(onError);
+  app.notFound((c) => refuseUnknown(app, c));
+  guard(app, options);
+  mountHealth(app, service);
+  mountMetrics(app, metrics);
+  mountModels(app, service);
+  mountChatCompletions(app, service);
+  app.doc31("/openapi.json", {
+    openapi: "3.1.0",
+    info: { title: "deltapage", version: "1" },
+  });
+  return app;
+}
+
+/** What every request passes first. */
+function guard(app: OpenAPIHono, options: AppOptions): void {
+  const { apiKeys: keys = [], corsOrigins = [], maxBodyBytes = MAX_BODY_BYTES } = options;
+  app.use(requestId());
+  if (corsOrigins.length > 0) {
+    app.use(cors({
+      origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
+      exposeHeaders: ["x-request-id", "retry-after"],
+    }));
+  }
+  if (keys.length > 0) app.use(apiKeys(keys));
+  app.use(bodyLimit({
+    maxSize: maxBodyBytes,
+    onError: () => {
+      throw new RequestError(
+        413,
+        `Cannot accept the body: it is longer than ${maxBodyBytes} bytes`,
+      );
+    },
+  }));
+}
+
+/** 405 where the path exists for another method, else 404. */
+function refuseUnknown(app: OpenAPIHono, c: Context): never {
+  const methods = app.routes
+    .filter(({ method, path }) => method !== "ALL" && covers(path, c.req.path))
+    .map(({ method }) => method);
+  if (methods.length === 0) {
+    throw new RequestError(404, `Cannot ${c.req.method} ${c.req.path}: there is no such path`, {
+      code: "unknown_url",
+    });
+  }
+  const allowed = [...new Set(methods)].join(", ");
+  throw new RequestError(
+    405,
+    `Cannot ${c.req.method} ${c.req.path}: this path takes ${allowed}`,
+    { code: "method_not_allowed", headers: { allow: allowed } },
+  );
+}
+
+/** Whether a route's path, whose parameters come last, matches a request's. */
+function covers(route: string, path: string): boolean {
+  const [fixed = "", parameter] = route.split("/:");
+  return parameter === undefined ? path === route : path.startsWith(`${fixed}/`);
+}

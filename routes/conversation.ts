@@ -1,0 +1,48 @@
+/** A request's conversation, rendered and encoded. @module */
+import type { EncodedChat, ToolDefinition } from "../runtime/mod.ts";
+import type { ConversationBody } from "./chat_schema.ts";
+import { RequestError } from "./errors.ts";
+import type { Text } from "./service.ts";
+
+/** The conversation as tokens, and what is needed to read the answer. */
+export interface Conversation {
+  readonly encoded: EncodedChat;
+  /** The tools on offer; none if the request forbids calls. */
+  readonly tools: readonly ToolDefinition[];
+}
+
+/**
+ * Renders and encodes a conversation.
+ * @throws {RequestError} 400 if the model has no chat template, or the template refuses the messages.
+ */
+export function conversationOf(text: Text, body: ConversationBody): Conversation {
+  if (text.template === null) {
+    throw new RequestError(
+      400,
+      "Cannot chat: this model's snapshot has no chat template, use /v1/completions",
+      { code: "no_chat_template", param: "messages" },
+    );
+  }
+  const tools = body.tool_choice === "none" ? [] : body.tools ?? [];
+  const enableThinking = thinkingOf(body);
+  const messages = body.messages.map((message) => ({
+    ...message,
+    reasoning_content: message.reasoning_content ?? message.reasoning,
+  }));
+  try {
+    const encoded = text.encodeChat(messages, { tools, enableThinking });
+    return { encoded, tools };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RequestError(400, `Cannot render "messages" with the chat template: ${reason}`, {
+      code: "invalid_value",
+      param: "messages",
+    });
+  }
+}
+
+function thinkingOf(body: ConversationBody): boolean | undefined {
+  const asked = body.chat_template_kwargs?.enable_thinking;
+  if (asked !== null && asked !== undefined) return asked;
+  return body.reasoning_effort === "none" ? false : undefined;
+}

@@ -1,0 +1,163 @@
+/** GET /metrics: counters of requests and of the engine, for Prometheus. @module */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Counters, Engine } from "../runtime/mod.ts";
+
+const FIRST_TOKEN_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const NEXT_TOKEN_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+
+/** Where a request was when it was aborted. */
+export type Phase = "prefill" | "decode";
+
+/** The app's meters. Names beginning with `vllm:` are those that autoscalers and dashboards look for. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #engine: Engine;
+  readonly #promptTokens: Counter;
+  readonly #generatedTokens: Counter;
+  readonly #cacheQueries: Counter;
+  readonly #cacheHits: Counter;
+  readonly #firstToken: Histogram;
+  readonly #nextToken: Histogram;
+  readonly #finished: Counter<"finished_reason">;
+  readonly #aborted: Counter<"phase">;
+  readonly #rejected: Counter<"reason">;
+
+  constructor(engine: Engine, modelId: string) {
+    this.#engine = engine;
+    this.#registry.setDefaultLabels({ model_name: modelId });
+    this.#promptTokens = this.#counter("vllm:prompt_tokens_total", "Prompt tokens processed");
+    this.#generatedTokens = this.#counter("vllm:generation_tokens_total", "Tokens generated");
+    this.#cacheQueries = this.#counter(
+      "vllm:prefix_cache_queries_total",
+      "Prompt tokens looked up in the state cache",
+    );
+    this.#cacheHits = this.#counter(
+      "vllm:prefix_cache_hits_total",
+      "Prompt tokens that the state cache had",
+    );
+    this.#firstToken = this.#histogram(
+      "vllm:time_to_first_token_seconds",
+      "From request to first token",
+      FIRST_TOKEN_BUCKETS,
+    );
+    this.#nextToken = this.#histogram(
+      "vllm:inter_token_latency_seconds",
+      "From token to token",
+      NEXT_TOKEN_BUCKETS,
+    );
+    this.#finished = this.#counter(
+      "vllm:request_success_total",
+      "Finished generations",
+      "finished_reason",
+    );
+    this.#aborted = this.#counter(
+      "deltapage_requests_aborted_total",
+      "Generations whose client went away",
+      "phase",
+    );
+    this.#rejected = this.#counter(
+      "deltapage_requests_rejected_total",
+      "Requests answered with an error",
+      "reason",
+    );
+  }
+
+  /** A first token came out, `seconds` after the request. */
+  firstToken(seconds: number): void {
+    this.#firstToken.observe(seconds);
+  }
+
+  /** Another token came out, `seconds` after the one before. */
+  nextToken(seconds: number): void {
+    this.#nextToken.observe(seconds);
+  }
+
+  /** The prompt has been processed. */
+  prompt(tokens: number, cached: number): void {
+    this.#promptTokens.inc(tokens);
+    this.#cacheQueries.inc(tokens);
+    this.#cacheHits.inc(cached);
+  }
+
+  /** `tokens` more came out of one generation. */
+  generated(tokens: number): void {
+    this.#generatedTokens.inc(tokens);
+  }
+
+  finished(reason: string): void {
+    this.#finished.inc({ finished_reason: reason });
+  }
+
+  aborted(phase: Phase): void {
+    this.#aborted.inc({ phase });
+  }
+
+  rejected(reason: string): void {
+    this.#rejected.inc({ reason });
+  }
+
+  /** Everything in the text format, the engine's counters included. */
+  async text(): Promise<string> {
+    const ready = this.#engine.status().state === "ready";
+    this.#gauge("deltapage_ready", "1 when requests are answered").set(ready ? 1 : 0);
+    if (ready) this.#takeOver(await this.#engine.counters());
+    return await this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #takeOver({ running, waiting, kvUsage, values }: Counters): void {
+    this.#gauge("vllm:num_requests_running", "Generations in progress").set(running);
+    this.#gauge("vllm:num_requests_waiting", "Generations in the queue").set(waiting);
+    this.#gauge("vllm:kv_cache_usage_perc", "Used share of the KV pages, 0 to 1").set(kvUsage);
+    for (const [name, value] of Object.entries(values)) {
+      if (name.endsWith("_total")) {
+        const counter = this.#counter(`deltapage_${name}`, "Counted by the engine");
+        counter.reset();
+        counter.inc(value);
+      } else {
+        this.#gauge(`deltapage_${name}`, "Measured by the engine").set(value);
+      }
+    }
+    this.#describePages(values["kv_page_tokens"], values["kv_pages"]);
+  }
+
+  #describePages(pageTokens: number | undefined, pages: number | undefined): void {
+    if (pageTokens === undefined || pages === undefined) return;
+    const info = this.#gauge(
+      "vllm:cache_config_info",
+      "The KV cache's shape, in its labels",
+      ["block_size", "num_gpu_blocks"],
+    );
+    info.set({ block_size: String(pageTokens), num_gpu_blocks: String(pages) }, 1);
+  }
+
+  #counter<Label extends string>(name: string, help: string, label?: Label): Counter<Label> {
+    return this.#registry.getSingleMetric(name) as Counter<Label> | undefined ??
+      new Counter({
+        name,
+        help,
+        labelNames: label === undefined ? [] : [label],
+        registers: [this.#registry],
+      });
+  }
+
+  #gauge(name: string, help: string, labelNames: string[] = []): Gauge {
+    return this.#registry.getSingleMetric(name) as Gauge | undefined ??
+      new Gauge({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.#registry] });
+  }
+}
+
+/** Mounts GET /metrics. */
+export function mountMetrics(app: OpenAPIHono, metrics: Metrics): void {
+  app.get("/metrics", async (c) => {
+    return c.text(await metrics.text(), 200, { "content-type": metrics.contentType });
+  });
+}
