@@ -1,12 +1,12 @@
 /** Compares a snapshot with the tensors that a model's configuration calls for. @module */
-import type { Dtype } from "./dtype.ts";
 import { WeightsError } from "./errors.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-/** What a tensor should be. With F8_E4M3 in `dtypes`, such a tensor must have block scales, others none. */
+/** What a tensor should be. One found as F8_E4M3 must have BF16 block scales, any other must have none. */
 export interface ExpectedTensor {
   readonly shape: readonly number[];
-  readonly dtypes: readonly Dtype[];
+  /** Any of these, as the header spells them. */
+  readonly dtypes: readonly string[];
 }
 
 /** Rows and columns that share a scale. */
@@ -27,7 +27,12 @@ export function expectTensors(
   const known = new Set<string>();
   for (const [name, wanted] of expected) {
     known.add(name).add(`${name}_scale_inv`);
-    faults.push(...tensorFaults(snapshot, name, wanted));
+    const found = tensorFaults(snapshot, name, wanted);
+    faults.push(...found);
+    // Where the caller lists the scales themselves they have their own turn.
+    if (found.length === 0 && !expected.has(`${name}_scale_inv`)) {
+      faults.push(...scaleFaults(snapshot, name));
+    }
   }
   for (const name of snapshot.names()) {
     if (known.has(name) || ignoredPrefixes.some((prefix) => name.startsWith(prefix))) continue;
@@ -49,6 +54,11 @@ function tensorFaults(snapshot: Snapshot, name: string, wanted: ExpectedTensor):
   if (!wanted.dtypes.includes(dtype) || !sameShape(shape, wanted.shape)) {
     return [`"${name}" is ${describe(snapshot, name)}, ${expected}`];
   }
+  return [];
+}
+
+function scaleFaults(snapshot: Snapshot, name: string): string[] {
+  const { dtype, shape } = snapshot.tensor(name);
   const scale = snapshot.scaleOf(name);
   const scaleName = `${name}_scale_inv`;
   if (dtype !== "F8_E4M3") {

@@ -71,6 +71,13 @@ Deno.test("expectTensors() wants block scales for FP8 and for nothing else", asy
   assert(plain.includes("expected F8_E4M3 or no scales"), plain);
 });
 
+Deno.test("expectTensors() reports scales once where the caller lists them", async () => {
+  const listed = new Map(EXPECTED).set("q.weight_scale_inv", { shape: [2, 3], dtypes: ["BF16"] });
+  assertEquals(await faultOf([NORM, CODES, SCALES], listed), "");
+  const message = await faultOf([NORM, CODES], listed);
+  assert(message.includes("1 tensor differs"), message);
+});
+
 Deno.test("expectTensors() allows further tensors under the prefixes only", async () => {
   const all = [
     NORM,
