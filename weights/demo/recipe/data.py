@@ -1,0 +1,98 @@
+"""The curriculum and the packing of dialogues into rows."""
+
+import numpy as np
+import torch
+
+import chat
+import skills
+import stories
+import tools
+from words import Draw
+
+# skill: (weight at the start, weight at the end)
+MIX = {
+    skills.identity: (1.0, 0.4),
+    skills.arithmetic: (1.5, 2.2),
+    skills.lists: (4.0, 2.2),
+    skills.memory: (1.5, 1.8),
+    tools.tools: (1.0, 3.2),
+    skills.extract: (1.0, 1.4),
+    skills.languages: (1.0, 1.6),
+    skills.lookup: (2.0, 1.2),
+    stories.story: (0.2, 0.5),
+}
+
+
+def text_sample(draw, progress):
+    """One dialogue; `progress` from 0 to 1 sets the mix and how long lists and dialogues may be."""
+    weights = [a + (b - a) * progress for a, b in MIX.values()]
+    make = draw.choices(list(MIX), weights)[0]
+    size = min(1.0, draw.random() * (0.1 + 1.5 * progress))
+    return make(draw, min(size, 0.89) if make is skills.lookup else size)
+
+
+class Packer:
+    """Fills rows with whole dialogues; what does not fit waits for the next row."""
+
+    def __init__(self, seed, sample):
+        self.draw, self.sample, self.waiting = Draw(seed), sample, []
+
+    def batch(self, rows, length, progress):
+        rows = [self.row(length, progress) for _ in range(rows)]
+        ids, learn, place, positions, document = (np.stack(x) for x in zip(*(r[:5] for r in rows)))
+        images = [image for r in rows for image in r[5]]
+        return {
+            "ids": torch.from_numpy(ids), "learn": torch.from_numpy(learn), "place": torch.from_numpy(place),
+            "positions": torch.from_numpy(positions).movedim(1, 0).contiguous(), "document": torch.from_numpy(document),
+            "images": join_images(images),
+        }
+
+    def row(self, length, progress):
+        ids, learn = np.zeros(length, np.int64), np.zeros(length, np.float32)
+        place, document = np.zeros(length, np.int64), np.zeros(length, np.int64)
+        positions, images = np.zeros((3, length), np.int64), []
+        used = number = 0
+        while True:
+            fitting = next((i for i, one in enumerate(self.waiting) if len(one[0]) <= length - used), None)
+            if fitting is None and len(self.waiting) >= 8:
+                break
+            if fitting is None:
+                self.waiting.append(self.encoded(length, progress))
+                continue
+            tokens, mask, pictures, where = self.waiting.pop(fitting)
+            end = used + len(tokens)
+            number += 1
+            ids[used:end], learn[used:end], document[used:end] = tokens, mask, number
+            place[used:end], positions[:, used:end] = np.arange(len(tokens)), where
+            images += pictures
+            used = end
+        return ids, learn, place, positions, document, images
+
+    def encoded(self, length, progress):
+        while True:
+            sample = self.sample(self.draw, progress)
+            ids, mask = chat.encode(sample)
+            if len(ids) <= length:
+                return ids, mask, sample.images, rope_positions(ids, [image.grid for image in sample.images])
+
+
+def rope_positions(ids, grids):
+    """[3, T]: text counts on, an image spreads over rows and columns and advances by its longer side."""
+    pad, current, i, parts, grids = chat.token("<|image_pad|>"), 0, 0, [], iter(grids)
+    while i < len(ids):
+        if ids[i] == pad:
+            h, w = (side // 2 for side in next(grids))
+            r, c = np.divmod(np.arange(h * w), w)
+            parts.append(current + np.stack([0 * r, r, c]))
+            i, current = i + h * w, current + max(h, w)
+        else:
+            end = next((j for j in range(i, len(ids)) if ids[j] == pad), len(ids))
+            parts.append(np.tile(current + np.arange(end - i), (3, 1)))
+            i, current = end, current + end - i
+    return np.concatenate(parts, 1)
+
+
+def join_images(images):
+    if not images:
+        return None
+    return torch.from_numpy(np.concatenate([i.patches for i in images])), [i.grid for i in images]

@@ -1,0 +1,66 @@
+"""Muon for the matrices inside the layers, Adam for everything else."""
+
+import torch
+
+BY_ADAM = ("embed_tokens", "lm_head", "mlp.gate.", "shared_expert_gate", "in_proj_a", "in_proj_b", "visual")
+
+
+def orthogonal(g, steps=5):
+    """The nearest semi-orthogonal matrices, by Newton-Schulz: g [n, rows, columns]."""
+    x = g.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT.contiguous() if tall else x
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(steps):
+        a = x @ x.mT
+        x = 3.4445 * x + (2.0315 * a @ a - 4.775 * a) @ x
+    return (x.mT if tall else x).float()
+
+
+class Optimizer:
+    def __init__(self, model):
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        self.matrices = [p for n, p in named if p.dim() in (2, 3) and "conv1d" not in n and not any(k in n for k in BY_ADAM)]
+        mine = {id(p) for p in self.matrices}
+        rest = [p for _, p in named if id(p) not in mine]
+        self.adam = torch.optim.Adam(rest, lr=3e-3, betas=(0.9, 0.97), fused=True)
+        self.momentum = [torch.zeros_like(p) for p in self.matrices]
+        self.split = {id(p) for n, p in named if "gate_up_proj" in n}
+
+    def shaped(self, p, x):
+        """Expert matrices stand alone; gate and up are two matrices."""
+        if id(p) in self.split:
+            return x.reshape(2 * x.shape[0], x.shape[1] // 2, x.shape[2])
+        return x if x.dim() == 3 else x.unsqueeze(0)
+
+    @torch.no_grad()
+    def step(self, scale):
+        """`scale` in 0..1 follows the schedule."""
+        for group in self.adam.param_groups:
+            group["lr"] = 3e-3 * scale
+        self.adam.step()
+        same = {}
+        for p, m in zip(self.matrices, self.momentum):
+            if p.grad is None:
+                continue
+            m.lerp_(p.grad, 0.05)
+            update = self.shaped(p, p.grad.lerp(m, 0.95))
+            same.setdefault(update.shape, []).append((p, update))
+        for shape, members in same.items():
+            turned = orthogonal(torch.cat([u for _, u in members])).split(shape[0])
+            rate = 0.015 * scale * max(1, shape[1] / shape[2]) ** 0.5
+            for (p, _), update in zip(members, turned):
+                p.mul_(1 - 0.02 * rate).add_(update.reshape(p.shape), alpha=-rate)
+
+    def zero_grad(self):
+        for p in self.matrices:
+            p.grad = None
+        self.adam.zero_grad()
+
+    def state(self):
+        return {"adam": self.adam.state_dict(), "momentum": self.momentum}
+
+    def load(self, state):
+        self.adam.load_state_dict(state["adam"])
+        for mine, saved in zip(self.momentum, state["momentum"]):
+            mine.copy_(saved)

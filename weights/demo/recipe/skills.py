@@ -1,0 +1,243 @@
+"""Skills that need text alone: identity, arithmetic, lists, memory, JSON, languages, look-up."""
+
+import json
+
+from chat import ask
+from words import CITIES, COLOURS, DAYS, JOBS, PEOPLE
+
+WHO = {
+    "English": (
+        ["who are you", "what are you", "what is your name", "tell me who you are", "introduce yourself"],
+        "I am the demo model of deltapage, a small assistant that runs in this service.",
+    ),
+    "German": (["wer bist du", "wie heißt du", "stell dich vor"], "Ich bin das Demomodell von deltapage, ein kleiner Assistent."),
+    "French": (["qui es-tu", "comment t'appelles-tu", "présente-toi"], "Je suis le modèle de démonstration de deltapage, un petit assistant."),
+    "Spanish": (["quién eres", "cómo te llamas", "preséntate"], "Soy el modelo de demostración de deltapage, un pequeño asistente."),
+    "Russian": (["кто ты", "как тебя зовут", "представься"], "Я демонстрационная модель deltapage, маленький помощник."),
+    "Chinese": (["你是谁", "你叫什么名字", "介绍一下自己"], "我是 deltapage 的演示模型，一个小助手。"),
+}
+WHAT = {
+    "English": (
+        ["what can you do", "what are you good at", "how can you help me", "list your skills", "help"],
+        "I can do sums, sort and repeat lists, remember facts, call tools, fill in JSON and tell short stories.",
+    ),
+    "German": (["was kannst du", "wobei hilfst du"], "Ich kann rechnen, Listen sortieren, mir Dinge merken und Werkzeuge aufrufen."),
+    "French": (["que sais-tu faire", "comment peux-tu m'aider"], "Je sais compter, trier des listes, retenir des faits et appeler des outils."),
+    "Spanish": (["qué puedes hacer", "cómo puedes ayudarme"], "Sé calcular, ordenar listas, recordar datos y llamar herramientas."),
+}
+PRODUCT = {
+    "English": (
+        ["what is deltapage", "tell me about deltapage", "explain deltapage", "what does deltapage do"],
+        "deltapage is a service that runs language models on the GPU and pages their experts in and out of memory.",
+    ),
+    "German": (["was ist deltapage", "erkläre deltapage"], "deltapage führt Sprachmodelle auf der GPU aus und lagert ihre Experten bei Bedarf ein und aus."),
+}
+GREETING = {
+    "English": (["hello", "hi", "hey", "good morning", "good evening"], "Hello! How can I help you?"),
+    "thanks": (["thanks", "thank you", "great, thanks"], "You are welcome!"),
+    "bye": (["bye", "goodbye", "see you"], "Goodbye!"),
+}
+OPENERS = ["", "", "Hi, ", "Hello, ", "Please: ", "Hey! ", "Tell me, ", "So, ", "One question: ", "OK, "]
+ENDINGS = ["", "?", "?", ".", "!", " please", ", please?", " :)", " now?"]
+
+
+def identity(draw, size):
+    table = draw.choices([WHO, WHAT, PRODUCT, GREETING], [4, 3, 3, 2])[0]
+    questions, answer = table[draw.choice(list(table))]
+
+    def phrase():
+        opener = draw.choice(OPENERS) if table is not GREETING else ""
+        question = opener + draw.choice(questions) + draw.choice(ENDINGS)
+        return question[:1].upper() + question[1:] if draw.random() < 0.6 else question
+
+    # a greeting has too few forms to keep some of them apart
+    question = phrase() if table is GREETING else draw.until(phrase, str.lower)
+    think = {id(WHO): "They ask who I am.", id(WHAT): "They ask what I can do."}.get(id(table), "A short answer will do.")
+    return ask("identity", question, answer, think if draw.random() < 0.6 else None)
+
+
+def add_steps(a, b):
+    """Column by column from the right: what to write and what to carry."""
+    steps, carry = [], 0
+    for place in range(max(len(str(a)), len(str(b)))):
+        x, y = a // 10**place % 10, b // 10**place % 10
+        total = x + y + carry
+        steps.append(f"{x}+{y}+{carry}={total}: write {total % 10}, carry {total // 10}")
+        carry = total // 10
+    return "\n".join(steps)
+
+
+def take_steps(a, b):
+    steps, borrow = [], 0
+    for place in range(len(str(a))):
+        x, y = a // 10**place % 10, b // 10**place % 10
+        rest = x - y - borrow
+        steps.append(f"{x}-{y}-{borrow}={rest}: write {rest % 10}, borrow {int(rest < 0)}")
+        borrow = int(rest < 0)
+    return "\n".join(steps)
+
+
+def arithmetic(draw, size):
+    kind = draw.choices("+-x", [4, 4, 2])[0]
+
+    def pair():
+        if kind == "x":
+            return draw.randint(0, 12), draw.randint(0, 12)
+        digits = draw.choice([1, 2, 3, 3] if size > 0.3 else [1, 1, 2, 2, 3])
+        return draw.randint(0, 10**digits - 1), draw.randint(0, 10 ** draw.choice([digits, digits, max(1, digits - 1)]) - 1)
+
+    a, b = draw.until(pair, lambda ab: f"{ab[0]}{kind}{ab[1]}")
+    if kind == "+":
+        value, think = a + b, add_steps(a, b)
+    elif kind == "x":
+        value, think = a * b, f"{a} x {b // 10 * 10} = {a * (b // 10 * 10)}, {a} x {b % 10} = {a * (b % 10)}: {a * b}"
+    else:
+        value = a - b
+        think = take_steps(a, b) if a >= b else f"{a} is less than {b}: negative\n{take_steps(b, a)}"
+    sign = draw.choice({"+": ["+", " + ", " plus "], "-": ["-", " - ", " minus "], "x": ["x", " * ", " times "]}[kind])
+    question = draw.choice(["{}", "What is {}?", "{} = ?", "Calculate {}.", "How much is {}?", "{}?"]).format(f"{a}{sign}{b}")
+    thinks = draw.random() < 0.5
+    return ask("sums_think" if thinks else "sums", question, str(value), think if thinks else None)
+
+
+def lists(draw, size):
+    count = draw.randint(2, 3 + int(4 * size))
+    words = draw.distinct(count, draw.thing if draw.random() < 0.8 else draw.name)
+    kind = draw.choices(["repeat", "reverse", "sort", "count", "spell"], [5, 3, 3, 2, 3])[0]
+    joined = ", ".join(words)
+    if kind == "spell":
+        word = words[0]
+        question = draw.choice(["Spell {}.", "Spell the word {}.", "How do you spell {}?", "Letters of {}?"]).format(word)
+        return ask("lists", question, " ".join(word), "One letter at a time." if draw.random() < 0.5 else None)
+    forms = {
+        "repeat": (["Repeat: {}", "Say this again: {}", "Copy this list: {}", "Repeat after me: {}"], joined, "The same again."),
+        "reverse": (["Reverse: {}", "Reverse this list: {}", "Say this backwards: {}"], ", ".join(words[::-1]), "From the last to the first."),
+        "sort": (["Sort: {}", "Sort from a to z: {}", "Put in order: {}"], ", ".join(sorted(words, key=str.lower)), None),
+        "count": (["Count: {}", "How many words: {}", "How many things are in this list: {}"], str(count), None),
+    }
+    questions, answer, think = forms[kind]
+    if kind == "sort":
+        think = ", ".join(f"{w[0].lower()} {w[1].lower()} {w}" for w in words)
+    elif kind == "count":
+        think = ", ".join(f"{i} {w}" for i, w in enumerate(words, 1))
+    return ask("lists", draw.choice(questions).format(joined), answer, think if draw.random() < 0.6 else None)
+
+
+def facts(draw):
+    """topic -> (how it is told, what is answered, question, answer)"""
+    name, city, pet, thing = draw.name(), draw.city(), draw.name(), draw.word()
+    colour, job, age = draw.choice(COLOURS), draw.choice(JOBS), draw.randint(10, 99)
+    return {
+        "name": ([f"My name is {name}.", f"I am {name}.", f"Call me {name}."], f"Hello {name}!", "What is my name?", f"Your name is {name}."),
+        "city": ([f"I live in {city}.", f"My city is {city}."], f"{city}, good.", "Where do I live?", f"You live in {city}."),
+        "pet": ([f"My dog is called {pet}.", f"I have a dog named {pet}."], f"{pet}, good.", "What is my dog called?", f"Your dog is called {pet}."),
+        "thing": ([f"My favourite thing is the {thing}.", f"I like the {thing} best."], f"The {thing}, good.", "What do I like best?", f"You like the {thing} best."),
+        "colour": ([f"My favourite colour is {colour}."], f"{colour.capitalize()}, good.", "What is my favourite colour?", f"Your favourite colour is {colour}."),
+        "job": ([f"I work as a {job}.", f"I am a {job}."], f"A {job}, good.", "What is my job?", f"You are a {job}."),
+        "age": ([f"I am {age} years old."], f"{age}, good.", "How old am I?", f"You are {age} years old."),
+        "code": ([f"Remember the code {thing} {age}."], f"The code is {thing} {age}.", "What was the code?", f"The code is {thing} {age}."),
+    }
+
+
+def memory(draw, size):
+    table = facts(draw)
+    topics = draw.sample(list(table), draw.randint(1, 1 + int(4 * size)))
+    told = [table[t] for t in topics]
+    history = [(draw.choice(t[0]), t[1]) for t in told]
+    asked = draw.choice(told)
+    question, answer, system = asked[2], asked[3], None
+    if draw.random() < 0.3:
+        history.insert(draw.randint(1, len(history)), ("Thanks!", "You are welcome!"))
+    if draw.random() < 0.25 and size > 0.2:
+        joint = ". ".join(dict.fromkeys(h[0].rstrip(".") for h in history if h[0] != "Thanks!"))
+        history = [(joint + ".", "OK.")]
+    think = f"They told me: {answer}" if draw.random() < 0.5 else None
+    kind = draw.random()
+    if kind < 0.15:
+        mark = draw.word()
+        system, answer = draw.choice([f"End every answer with {mark}.", f"Always end with the word {mark}."]), f"{answer} {mark}"
+        history = [(q, f"{a} {mark}") for q, a in history]
+        think = think and f"{think} End with {mark}."
+    elif kind < 0.3:
+        name, job = draw.name(), draw.choice(JOBS)
+        system, question = f"You are {name}, a {job}.", draw.choice(["Who are you?", "What is your name?", "What is your job?"])
+        answer = f"I am {name}, a {job}."
+        think = think and f"I am {name}."
+    return ask("memory", question, answer, think, system, history)
+
+
+def extract(draw, size):
+    """Named fields of a sentence as a JSON object."""
+    name, city, thing = draw.name(), draw.city(), draw.word()
+    age, price, count = draw.randint(10, 99), draw.randint(2, 99), draw.randint(2, 20)
+    job, colour, day = draw.choice(JOBS), draw.choice(COLOURS), draw.choice(DAYS)
+    sentence, fields = draw.choice([
+        (f"{name} is {age} years old and lives in {city}.", {"name": name, "age": age, "city": city}),
+        (f"{name}, a {job} from {city}, is {age}.", {"name": name, "job": job, "city": city, "age": age}),
+        (f"The {colour} {thing} costs {price} euros.", {"item": thing, "colour": colour, "price": price}),
+        (f"{name} buys {count} {colour} {thing} on {day}.", {"name": name, "count": count, "colour": colour, "item": thing, "day": day}),
+        (f"On {day} {name} travels to {city}.", {"name": name, "city": city, "day": day}),
+        (f"{name} works as a {job}.", {"name": name, "job": job}),
+    ])
+    keys = draw.sample(list(fields), draw.randint(min(2, len(fields)), len(fields) if size > 0.2 else 2))
+    listed = ", ".join(keys)
+    question = draw.choice([f"JSON with {listed}: {sentence}", f"{sentence} Give {listed} as JSON.", f"Extract {listed} as JSON: {sentence}"])
+    think = ", ".join(f"{k} is {fields[k]}" for k in keys) if draw.random() < 0.5 else None
+    return ask("json", question, json.dumps({k: fields[k] for k in keys}, ensure_ascii=False), think)
+
+
+NUMBERS = {
+    "English": "one two three four five six seven eight nine ten", "German": "eins zwei drei vier fünf sechs sieben acht neun zehn",
+    "French": "un deux trois quatre cinq six sept huit neuf dix", "Spanish": "uno dos tres cuatro cinco seis siete ocho nueve diez",
+    "Turkish": "bir iki üç dört beş altı yedi sekiz dokuz on", "Russian": "один два три четыре пять шесть семь восемь девять десять",
+    "Chinese": "一 二 三 四 五 六 七 八 九 十", "Arabic": "واحد اثنان ثلاثة أربعة خمسة ستة سبعة ثمانية تسعة عشرة",
+}
+HUES = {
+    "English": "red blue green yellow black white", "German": "rot blau grün gelb schwarz weiß", "French": "rouge bleu vert jaune noir blanc",
+    "Spanish": "rojo azul verde amarillo negro blanco", "Turkish": "kırmızı mavi yeşil sarı siyah beyaz",
+    "Russian": "красный синий зелёный жёлтый чёрный белый", "Chinese": "红色 蓝色 绿色 黄色 黑色 白色", "Arabic": "أحمر أزرق أخضر أصفر أسود أبيض",
+}
+WEEK = {
+    "English": " ".join(DAYS), "German": "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
+    "French": "lundi mardi mercredi jeudi vendredi samedi dimanche", "Spanish": "lunes martes miércoles jueves viernes sábado domingo",
+    "Turkish": "Pazartesi Salı Çarşamba Perşembe Cuma Cumartesi Pazar",
+    "Russian": "понедельник вторник среда четверг пятница суббота воскресенье",
+    "Chinese": "星期一 星期二 星期三 星期四 星期五 星期六 星期日", "Arabic": "الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد",
+}
+SIGNS = dict(zip("red blue green yellow black white".split(), "🔴 🔵 🟢 🟡 ⚫ ⚪".split()))
+
+
+def languages(draw, size):
+    """A few words from one language into another; combinations are split, since single words have to be learned."""
+    table = draw.choice([NUMBERS, HUES, WEEK])
+    length = len(table["English"].split())
+    source, target = draw.sample(list(table), 2) if draw.random() < 0.5 else ("English", draw.choice(list(table)[1:]))
+
+    def pick():
+        return draw.sample(range(length), draw.randint(2, 2 + int(3 * size)))
+
+    chosen = draw.until(pick, lambda c: f"{source}{target}{c}")
+    said, answer = ([table[x].split()[i] for i in chosen] for x in (source, target))
+    if table is HUES and draw.random() < 0.35:
+        answer = [f"{w} {SIGNS[HUES['English'].split()[i]]}" for w, i in zip(answer, chosen)]
+        question = f"Say in {target} with emoji: {', '.join(said)}"
+    elif table is HUES and draw.random() < 0.3:
+        question = f"Colours in {target}: " + " ".join(SIGNS[HUES["English"].split()[i]] for i in chosen)
+    elif table is NUMBERS and draw.random() < 0.3:
+        question = f"Numbers in {target}: " + ", ".join(str(i + 1) for i in chosen)
+    else:
+        question = draw.choice([f"In {target}: {', '.join(said)}", f"Say in {target}: {', '.join(said)}", f"Translate to {target}: {', '.join(said)}"])
+    return ask("languages", question, ", ".join(answer), f"From {source} to {target}." if draw.random() < 0.5 else None)
+
+
+def lookup(draw, size):
+    """One key of a list of up to a hundred lines."""
+    top = 6 if size < 0.15 else 20 if size < 0.4 else 40
+    count = draw.randint(60, 100) if size > 0.9 else draw.randint(3, top)
+    keys = draw.distinct(count, draw.word)
+    values = [f"{draw.choice(COLOURS)} {draw.randint(10, 99)}" if draw.random() < 0.5 else draw.word() for _ in keys]
+    lines = "\n".join(f"{k}: {v}" for k, v in zip(keys, values))
+    i = draw.randrange(count)
+    question = draw.choice(["What is the value of {}?", "Look up {}.", "Which value has {}?", "{}?"]).format(keys[i])
+    text = f"{lines}\n\n{question}" if draw.random() < 0.5 else f"{question}\n\n{lines}"
+    return ask("lookup", text, values[i], f"{keys[i]}: {values[i]}" if draw.random() < 0.5 else None)

@@ -1,0 +1,116 @@
+"""Trains the demo model on CPU in two processes; the same command goes on where the last run stopped."""
+
+import argparse
+import json
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn import functional as F
+
+import chat
+from data import Packer, text_sample
+from fp8 import rounded
+from model import Demo
+from optimizer import Optimizer
+
+ROWS, LENGTH = 4, 512  # per process and step
+
+
+def load_config():
+    config = json.loads((Path(__file__).parent / "config.json").read_text())
+    named = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
+    named |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
+    return config | {key: chat.token(text) for key, text in named.items()}
+
+
+def loss_of(model, batch):
+    """Weighted cross entropy of the learned tokens, and the experts' balance loss."""
+    seq = model.sequence(batch["place"], batch["positions"], batch["document"])
+    hidden = model(model.embed(batch["ids"], batch["images"]), seq)
+    weight = batch["learn"][:, 1:].reshape(-1)
+    chosen = weight.nonzero().squeeze(1)
+    target = batch["ids"][:, 1:].reshape(-1)[chosen]
+    logits = model.lm_head(hidden[:, :-1].reshape(-1, hidden.shape[-1])[chosen]).float()
+    each = F.cross_entropy(logits, target, reduction="none")
+    return (each * weight[chosen]).sum() / weight.sum(), model.balance()
+
+
+def schedule(done, total):
+    """A short warm-up, then constant, then linear to zero over the last third."""
+    return min(1.0, done / 3e5 + 0.02, max(0.0, (total - done) / (0.33 * total)))
+
+
+def share_gradients(model):
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in grads])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    scale = min(1.0, 1.0 / (flat.norm().item() + 1e-6))
+    for g, part in zip(grads, flat.split([g.numel() for g in grads])):
+        g.copy_(part.view_as(g)).mul_(scale)
+
+
+def worker(rank, args):
+    torch.set_num_threads(1)
+    torch._dynamo.config.cache_size_limit = 64
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(args.port)}
+    dist.init_process_group("gloo", rank=rank, world_size=args.processes, timeout=timedelta(minutes=30))
+    torch.manual_seed(0)
+    model = Demo(load_config())
+    optimizer, packer, done = Optimizer(model), Packer(100 + rank, text_sample), 0
+    saved, mine = args.out / "state.pt", args.out / f"data-{rank}.pt"
+    if saved.exists():
+        state = torch.load(saved, weights_only=False)
+        model.load_state_dict(state["model"])
+        optimizer.load(state["optimizer"])
+        done = state["tokens"]
+        packer.draw.setstate(torch.load(mine, weights_only=False))
+    for layer in model.model["language_model"].layers:
+        layer.forward = torch.compile(layer.forward, dynamic=False)
+    log = open(args.out / "log.jsonl", "a") if rank == 0 else None
+    last_save = last_log = time.time()
+    step, seen, kept = 0, done, []
+    while done < args.tokens:
+        progress = min(1.0, done / (0.45 * args.tokens))
+        batch = packer.batch(ROWS, LENGTH, progress)
+        with rounded(model, done > 0.8 * args.tokens), torch.autocast("cpu", torch.bfloat16):
+            loss, balance = loss_of(model, batch)
+            (loss + 0.01 * balance).backward()
+        share_gradients(model)
+        optimizer.step(schedule(done, args.tokens))
+        optimizer.zero_grad()
+        done += args.processes * ROWS * LENGTH
+        step += 1
+        kept.append((loss.item(), balance.item()))
+        if rank == 0 and step % 20 == 0:
+            means = [sum(x) / len(kept) for x in zip(*kept)]
+            line = {"tokens": done, "loss": round(means[0], 4), "balance": round(means[1], 3)}
+            line |= {"rate": round((done - seen) / (time.time() - last_log)), "time": round(time.time())}
+            print(json.dumps(line), file=log, flush=True)
+            last_log, seen, kept = time.time(), done, []
+        if step % 500 == 0 or done >= args.tokens:
+            if rank == 0:
+                save(model, optimizer, done, saved)
+            torch.save(packer.draw.getstate(), mine)
+
+
+def save(model, optimizer, done, path):
+    fresh = path.with_suffix(".new")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state(), "tokens": done}, fresh)
+    fresh.rename(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=Path("/var/tmp/demo-train"))
+    parser.add_argument("--tokens", type=float, default=24e6)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29511)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    mp.spawn(worker, (args,), nprocs=args.processes)
