@@ -1,0 +1,42 @@
+/** Causal depthwise convolution with SiLU over the rows of each segment, with carried state. @module */
+import { mostBlocks, SEGMENT_BLOCKS_WGSL } from "../common/segment_blocks.ts";
+import { SILU_WGSL } from "../common/silu.ts";
+import { STEP_WGSL } from "../common/step.ts";
+import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
+import source from "./causal_conv.wgsl" with { type: "text" };
+
+/** Sizes of the convolution. */
+export interface CausalConvSizes {
+  readonly channels: number;
+  readonly taps: number;
+  /** Columns of a row of `mixed`, at least `channels`. */
+  readonly stride: number;
+}
+
+/**
+ * mixed [rows, stride], weight [channels, taps], state [slots, taps - 1, channels], y [rows, channels]; f32.
+ * @throws {RangeError} unless there are 2 to 4 taps
+ */
+export function causalConv({ channels, taps, stride }: CausalConvSizes): KernelSpec {
+  if (taps < 2 || taps > 4) {
+    throw new RangeError(`Cannot convolve over ${taps} rows: expected 2 to 4`);
+  }
+  return {
+    name: "causal_conv",
+    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + source,
+    bindings: {
+      step: "read",
+      segments: "read",
+      mixed: "read",
+      weight: "read",
+      state: "read_write",
+      y: "read_write",
+    },
+    constants: { CHANNELS: channels, STRIDE: stride, TAPS: taps },
+  };
+}
+
+/** One thread a channel, one workgroup row a block of rows. */
+export function causalConvGrid(channels: number): (step: StepShape) => Grid {
+  return (step) => [ceilDiv(channels, 64), mostBlocks(step), 1];
+}
