@@ -1,0 +1,99 @@
+/** Attention of a few rows, each split over its context, and the join of the splits. @module */
+import { STEP_WGSL } from "../common/step.ts";
+import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
+import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
+import decode from "./decode.wgsl" with { type: "text" };
+import merge from "./merge.wgsl" with { type: "text" };
+import split from "./split.wgsl" with { type: "text" };
+
+/** Heads of a gated attention mixer. */
+export interface HeadSizes {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Tokens of the shortest split, and most splits of a row: as in split.wgsl. */
+const MIN_SPLIT = 64;
+const MAX_SPLITS = 256;
+/** Most query heads that a workgroup of the decode kernel takes. */
+const BLOCK_HEADS = 8;
+
+/** Room for the splits of rows that see up to `maxContext` tokens. */
+export function attentionSplits(maxContext: number): number {
+  return Math.min(MAX_SPLITS, ceilDiv(maxContext, MIN_SPLIT));
+}
+
+/**
+ * The splits of each row: `sums` [rows, splits, heads, headDim] and `totals` [rows, splits, heads, 2], f32.
+ * @throws {RangeError} if a size is outside what the kernel is made for
+ */
+export function attentionDecode(
+  shape: HeadSizes,
+  cache: CacheLayout & { readonly splits: number },
+): KernelSpec {
+  checkAttention(shape);
+  return {
+    name: "attention_decode",
+    source: STEP_WGSL + split + decode,
+    bindings: {
+      step: "read",
+      rows: "read",
+      segments: "read",
+      pages: "read",
+      q: "read",
+      k: "read",
+      v: "read",
+      sums: "read_write",
+      totals: "read_write",
+    },
+    constants: {
+      KV_HEADS: shape.kvHeads,
+      GROUP: shape.heads / shape.kvHeads,
+      BLOCK: ceilDiv(shape.heads / shape.kvHeads, blocks(shape)),
+      D: shape.headDim,
+      PAGE_TOKENS: cache.pageTokens,
+      ARENA: cache.arena,
+      SPLITS: cache.splits,
+    },
+  };
+}
+
+/** One workgroup a split, block of heads and row. */
+export function attentionDecodeGrid(step: StepShape, shape: HeadSizes): Grid {
+  return [attentionSplits(step.maxContext), shape.kvHeads * blocks(shape), step.rows];
+}
+
+/** Joins the splits into `out` [rows, heads, headDim] f32, gated by the gates in `qkv`. */
+export function attentionMerge(
+  shape: HeadSizes,
+  cache: { readonly splits: number },
+): KernelSpec {
+  return {
+    name: "attention_merge",
+    source: STEP_WGSL + split + merge,
+    bindings: {
+      step: "read",
+      rows: "read",
+      qkv: "read",
+      sums: "read",
+      totals: "read",
+      out: "read_write",
+    },
+    constants: {
+      HEADS: shape.heads,
+      KV_HEADS: shape.kvHeads,
+      D: shape.headDim,
+      SPLITS: cache.splits,
+    },
+  };
+}
+
+/** One thread a quad of elements. */
+export function attentionMergeGrid(step: StepShape, shape: HeadSizes): Grid {
+  return [ceilDiv(shape.heads * shape.headDim / 4, 64), step.rows, 1];
+}
+
+function blocks(shape: HeadSizes): number {
+  return ceilDiv(shape.heads / shape.kvHeads, BLOCK_HEADS);
+}

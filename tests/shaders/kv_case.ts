@@ -1,0 +1,131 @@
+/** Sequences with keys and values in scrambled, otherwise poisoned pages, for tests of attention. @module */
+import { attentionNaive } from "../../shaders/attention/naive.ts";
+import type { HeadSizes } from "../../shaders/attention/decode.ts";
+import { hash, pattern } from "../pattern.ts";
+import { stepBuffers } from "../step.ts";
+
+/** Tokens in a page of these tests: the engine's own. */
+export const PAGE_TOKENS = 32;
+
+/** One sequence of a step: its last `rows` tokens are the step's rows. */
+export interface KvSequence {
+  readonly tokens: number;
+  readonly rows: number;
+  readonly arena?: number;
+  /** Makes its numbers differ from those of other sequences. */
+  readonly salt: number;
+}
+
+/** What the attention kernels bind, and what they should make of it. */
+export interface KvCase {
+  readonly step: Uint32Array<ArrayBuffer>;
+  readonly rows: Uint32Array<ArrayBuffer>;
+  readonly segments: Uint32Array<ArrayBuffer>;
+  readonly pages: Uint32Array<ArrayBuffer>;
+  readonly q: Float32Array<ArrayBuffer>;
+  readonly qkv: Float32Array<ArrayBuffer>;
+  /** Keys and values of each arena. */
+  readonly arenas: readonly { readonly k: KvWords; readonly v: KvWords }[];
+  readonly maxContext: number;
+  /** [rows, heads, headDim] in double precision. */
+  readonly want: Float64Array;
+}
+
+type KvWords = Uint32Array<ArrayBuffer>;
+
+/** f16 NaN, twice: an entry that no kernel may read. */
+const POISON = 0x7e007e00;
+
+/** Lays out `sequences`; `scramble` changes where their pages lie and nothing else. */
+export function kvCase(
+  sizes: HeadSizes,
+  sequences: readonly KvSequence[],
+  scramble = 1,
+): KvCase {
+  const needed = sequences.map((s) => Math.ceil(s.tokens / PAGE_TOKENS));
+  const count = needed.reduce((a, b) => a + b, 0) + 3;
+  const words = count * sizes.kvHeads * PAGE_TOKENS * sizes.headDim / 2;
+  const arenas = [0, 1].map(() => ({
+    k: new Uint32Array(words).fill(POISON),
+    v: new Uint32Array(words).fill(POISON),
+  }));
+  const free = shuffled(count, scramble);
+  // Each table is followed by an entry that points nowhere.
+  const pages: number[] = [];
+  const list = sequences.map((s, i) => {
+    const pageTable = pages.length;
+    pages.push(...free.splice(0, needed[i]), 0xfffffff);
+    return { rows: s.rows, context: s.tokens - s.rows, pageTable, arena: s.arena ?? 0 };
+  });
+  const rowWidth = 2 * (sizes.heads + sizes.kvHeads) * sizes.headDim;
+  const total = sequences.reduce((sum, s) => sum + s.rows, 0);
+  const q = new Float32Array(total * sizes.heads * sizes.headDim);
+  const qkv = new Float32Array(total * rowWidth).fill(NaN);
+  const want = new Float64Array(q.length);
+  let first = 0;
+  sequences.forEach((s, i) => {
+    const numbers = sequenceNumbers(sizes, s);
+    const at = first * sizes.heads * sizes.headDim;
+    q.set(numbers.q, at);
+    want.set(attentionNaive(numbers, sizes), at);
+    for (let head = 0; head < s.rows * sizes.heads; head++) {
+      const row = first + Math.floor(head / sizes.heads);
+      qkv.set(
+        numbers.gate.subarray(head * sizes.headDim, (head + 1) * sizes.headDim),
+        row * rowWidth + (2 * (head % sizes.heads) + 1) * sizes.headDim,
+      );
+    }
+    const table = pages.slice(list[i]!.pageTable);
+    const arena = arenas[s.arena ?? 0]!;
+    writePages(arena.k, numbers.k, table, sizes);
+    writePages(arena.v, numbers.v, table, sizes);
+    first += s.rows;
+  });
+  return {
+    ...stepBuffers(list),
+    pages: new Uint32Array(pages),
+    q,
+    qkv,
+    arenas,
+    maxContext: Math.max(...sequences.map((s) => s.tokens)),
+    want,
+  };
+}
+
+/** Numbers of one sequence: a longer one with the same salt and rows begins with the same keys and values. */
+function sequenceNumbers(sizes: HeadSizes, s: KvSequence) {
+  const tokens = s.tokens * sizes.kvHeads * sizes.headDim;
+  const rowWidth = sizes.heads * sizes.headDim;
+  // Rows are numbered by token, so that a row has the same query in every chunk.
+  const rows = (salt: number, scale: number) =>
+    Float64Array.from(pattern(s.tokens * rowWidth, salt), (x) => x * scale)
+      .subarray((s.tokens - s.rows) * rowWidth);
+  const half = (salt: number) => Float64Array.from(pattern(tokens, salt), Math.f16round);
+  return {
+    q: Float64Array.from(rows(s.salt * 10 + 1, 4), Math.fround),
+    gate: rows(s.salt * 10 + 2, 3),
+    k: half(s.salt * 10 + 3),
+    v: half(s.salt * 10 + 4),
+  };
+}
+
+function writePages(
+  words: Uint32Array,
+  values: Float64Array,
+  table: readonly number[],
+  { kvHeads, headDim }: HeadSizes,
+): void {
+  const halves = new Float16Array(words.buffer);
+  for (let i = 0; i < values.length; i++) {
+    const token = Math.floor(i / (kvHeads * headDim));
+    const head = Math.floor(i / headDim) % kvHeads;
+    const slot = (table[Math.floor(token / PAGE_TOKENS)]! * kvHeads + head) * PAGE_TOKENS +
+      token % PAGE_TOKENS;
+    halves[slot * headDim + i % headDim] = values[i]!;
+  }
+}
+
+function shuffled(count: number, salt: number): number[] {
+  return Array.from({ length: count }, (_, i) => i)
+    .sort((a, b) => hash(a, salt) - hash(b, salt));
+}
