@@ -1,0 +1,219 @@
+/**
+ * Brings the experts that a step needs into the slots of their layer, wave by wave. Knows neither files nor
+ * GPU: `load` moves the bytes, `writeTable` tells the GPU. README.md has the protocol.
+ * @module
+ */
+import { LruPolicy, type PolicyFactory } from "./policy.ts";
+import { SlotPool } from "./slot_pool.ts";
+import { planWaves, type WavePlan } from "./waves.ts";
+
+/** Sizes and the two callbacks. */
+export interface PagerOptions {
+  readonly layers: number;
+  /** Experts of a layer. */
+  readonly experts: number;
+  /** Slots of a layer: at least `topK`, at most `experts`. */
+  readonly slots: number;
+  readonly topK: number;
+  /**
+   * Moves one expert into a slot and returns the bytes moved. Up to `parallel` run at once, each for a
+   * slot of its own. When it throws, the slot counts as empty.
+   */
+  load(layer: number, expert: number, slot: number): Promise<number> | number;
+  /** Stores the layer's table, u32 [experts]; called after each change, before the wave is handed out. */
+  writeTable(layer: number, slotOf: Uint32Array<ArrayBuffer>): void;
+  /** Loads under way at once; 4 if absent. */
+  readonly parallel?: number;
+  /** LRU if absent. */
+  readonly policy?: PolicyFactory;
+}
+
+/** Experts that may be computed together: all of them are in their slots until the next wave is asked for. */
+export interface Wave {
+  readonly index: number;
+  readonly isLast: boolean;
+  /** Ascending. No expert is in two waves of one `resolve()`. */
+  readonly experts: Uint32Array<ArrayBuffer>;
+  /** How many of them were loaded for this wave. */
+  readonly uploads: number;
+}
+
+/** Totals since start. A hit or a miss is one expert in one layer of one step. */
+export interface PagingCounters {
+  hits: number;
+  /** Loads that succeeded, counted when they end. */
+  misses: number;
+  /** Bytes of these loads, as `load` returned them. */
+  bytes: number;
+  evictions: number;
+  /** `resolve()` calls with something to load: the GPU had to wait. */
+  stops: number;
+  waves: number;
+  /** Loads that threw. */
+  failures: number;
+}
+
+interface Upload {
+  readonly expert: number;
+  readonly slot: number;
+}
+
+const DEFAULT_PARALLEL = 4;
+
+/** The slot pools of all layers. */
+export class ExpertPager {
+  /** Totals since start. */
+  readonly counters: PagingCounters = {
+    hits: 0,
+    misses: 0,
+    bytes: 0,
+    evictions: 0,
+    stops: 0,
+    waves: 0,
+    failures: 0,
+  };
+  readonly #options: PagerOptions;
+  readonly #pools: readonly SlotPool[];
+  readonly #busy = new Set<number>();
+
+  /** @throws {RangeError} if the slots do not hold one token's experts, or exceed the experts. */
+  constructor(options: PagerOptions) {
+    const { layers, experts, slots, topK } = options;
+    if (slots < topK) {
+      throw new RangeError(
+        `Cannot page experts: ${slots} slots a layer, expected at least ${topK}, the experts of a token`,
+      );
+    }
+    const policy = options.policy ?? ((count: number) => new LruPolicy(count));
+    this.#options = options;
+    this.#pools = Array.from(
+      { length: layers },
+      () => new SlotPool(experts, slots, policy(slots)),
+    );
+  }
+
+  /** The layer's table: slot of each resident expert, NONE for the others. Changes with each wave. */
+  table(layer: number): Uint32Array<ArrayBuffer> {
+    return this.#pool(layer).table;
+  }
+
+  /** Whether none of these experts needs loading. */
+  isResident(layer: number, ids: Iterable<number>): boolean {
+    const pool = this.#pool(layer);
+    for (const id of ids) if (!pool.has(id)) return false;
+    return true;
+  }
+
+  /**
+   * Makes the experts computable, as many waves as it takes. Ask for the next wave when the GPU work that
+   * reads this one's slots has been submitted: uploads are ordered behind it. Leaving the loop early is fine.
+   * @throws whatever `load` throws; the pool then holds what was loaded, and the failed slot is free.
+   * @throws {RangeError} for an id that is no expert, or while another `resolve()` of the layer is under way.
+   */
+  async *resolve(layer: number, ids: Iterable<number>): AsyncGenerator<Wave, void, undefined> {
+    const pool = this.#pool(layer);
+    if (this.#busy.has(layer)) {
+      throw new RangeError(
+        `Cannot resolve experts of layer ${layer}: it is being resolved already`,
+      );
+    }
+    const plans = planWaves(ids, pool);
+    this.counters.hits += plans[0]?.hits.length ?? 0;
+    if (plans.some(({ misses }) => misses.length > 0)) this.counters.stops++;
+    this.#busy.add(layer);
+    try {
+      for (const [index, plan] of plans.entries()) {
+        await this.#enter(layer, pool, plan);
+        this.counters.waves++;
+        const experts = Uint32Array.from([...plan.hits, ...plan.misses]).sort();
+        // In the order of ids, not of arrival: what is evicted next must not depend on the disk.
+        for (const expert of experts) pool.touch(expert);
+        yield { index, isLast: index === plans.length - 1, experts, uploads: plan.misses.length };
+        pool.unpinAll();
+      }
+    } finally {
+      pool.unpinAll();
+      this.#busy.delete(layer);
+    }
+  }
+
+  /** Counts experts that the GPU found resident by itself, and keeps the order of use true. */
+  touch(layer: number, ids: Iterable<number>): void {
+    const pool = this.#pool(layer);
+    for (const id of [...new Set(ids)].sort((a, b) => a - b)) {
+      if (pool.has(id)) this.counters.hits++;
+      pool.touch(id);
+    }
+  }
+
+  /**
+   * Loads every expert of every layer, expert e into slot e.
+   * @throws {RangeError} if there are fewer slots than experts. @throws whatever `load` throws.
+   */
+  async loadAll(onLayer?: (done: number, total: number) => void): Promise<void> {
+    const { layers, experts, slots } = this.#options;
+    if (slots < experts) {
+      throw new RangeError(`Cannot load all experts: ${slots} slots a layer, expected ${experts}`);
+    }
+    for (const [layer, pool] of this.#pools.entries()) {
+      const misses = planWaves(Array(experts).keys(), pool).flatMap((plan) => plan.misses);
+      try {
+        await this.#enter(layer, pool, { hits: [], misses });
+      } finally {
+        pool.unpinAll();
+      }
+      onLayer?.(layer + 1, layers);
+    }
+  }
+
+  #pool(layer: number): SlotPool {
+    const pool = this.#pools[layer];
+    if (pool === undefined) {
+      throw new RangeError(`Cannot page experts: found layer ${layer} of ${this.#pools.length}`);
+    }
+    return pool;
+  }
+
+  /** Pins the hits, loads the misses, stores the table. */
+  async #enter(layer: number, pool: SlotPool, { hits, misses }: WavePlan): Promise<void> {
+    for (const expert of hits) pool.pin(expert);
+    if (misses.length === 0) return;
+    const uploads = misses.map((expert) => {
+      const { slot, evicted } = pool.claim(expert);
+      if (evicted !== undefined) this.counters.evictions++;
+      return { expert, slot };
+    });
+    try {
+      await this.#loadEach(layer, pool, uploads);
+    } finally {
+      // Also after a failure: evicted experts must not be found in slots that hold others now.
+      this.#options.writeTable(layer, pool.table);
+    }
+  }
+
+  async #loadEach(layer: number, pool: SlotPool, uploads: readonly Upload[]): Promise<void> {
+    const { parallel = DEFAULT_PARALLEL } = this.#options;
+    const errors: unknown[] = [];
+    const queue = uploads.values();
+    const lane = async () => {
+      for (const { expert, slot } of queue) {
+        if (errors.length > 0) {
+          pool.abandon(slot);
+          continue;
+        }
+        try {
+          const bytes = await this.#options.load(layer, expert, slot);
+          pool.settle(slot, expert);
+          this.counters.misses++;
+          this.counters.bytes += bytes;
+        } catch (error) {
+          pool.abandon(slot);
+          this.counters.failures++;
+          errors.push(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(parallel, uploads.length) }, lane));
+    if (errors.length > 0) throw errors[0];
+  }
+}

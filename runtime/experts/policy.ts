@@ -1,0 +1,39 @@
+/** Which resident expert of a layer gives way. @module */
+
+/** Keeps the order of use of one layer's slots. One instance a layer: layers never compete. */
+export interface EvictionPolicy {
+  /** The expert in this slot was used, or has just come in. */
+  touched(slot: number): void;
+  /** One of the slots for which `mayEvict` is true, or undefined if it is true for none. */
+  victim(mayEvict: (slot: number) => boolean): number | undefined;
+}
+
+/** Makes the policy of a layer with so many slots. */
+export type PolicyFactory = (slots: number) => EvictionPolicy;
+
+/** The least recently used slot gives way; among slots never used the lowest. */
+export class LruPolicy implements EvictionPolicy {
+  readonly #lastUse: Float64Array;
+  #clock = 0;
+
+  constructor(slots: number) {
+    this.#lastUse = new Float64Array(slots);
+  }
+
+  /** See `EvictionPolicy`. */
+  touched(slot: number): void {
+    this.#lastUse[slot] = ++this.#clock;
+  }
+
+  /** See `EvictionPolicy`. */
+  victim(mayEvict: (slot: number) => boolean): number | undefined {
+    let best: number | undefined;
+    let bestUse = Infinity;
+    this.#lastUse.forEach((use, slot) => {
+      if (use >= bestUse || !mayEvict(slot)) return;
+      best = slot;
+      bestUse = use;
+    });
+    return best;
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Reads routed experts from a snapshot and packs each into one upload, laid out as
+ * `shaders/common/expert_layout.ts` says. Official FP8 snapshots hold three matrices with scales an expert;
+ * BF16 ones hold the same matrices without scales, or all experts of a layer fused into two tensors.
+ * @module
+ */
+import {
+  type ExpertFormat,
+  type ExpertLayout,
+  expertLayout,
+  type ExpertPart,
+} from "../../shaders/common/expert_layout.ts";
+import { findNonFinite, type Snapshot, WeightsError } from "../../weights/mod.ts";
+
+/** Which experts there are. */
+export interface ExpertReaderOptions {
+  readonly snapshot: Snapshot;
+  /** What stands before `layers.`, for example "model.language_model.". */
+  readonly prefix: string;
+  readonly layers: number;
+  readonly experts: number;
+  readonly hidden: number;
+  readonly dff: number;
+}
+
+/** Where one part of a slot comes from. */
+interface Piece {
+  readonly part: ExpertPart;
+  readonly tensor: string;
+  /** Bytes from the start of the tensor. */
+  readonly offset: number;
+  readonly dtype: "F8_E4M3" | "BF16";
+  /** The tensor's bytes if it is the expected one. */
+  readonly tensorBytes: number;
+}
+
+/** Reads experts one at a time or several at once. */
+export class ExpertReader {
+  readonly layout: ExpertLayout;
+  readonly #options: ExpertReaderOptions;
+  readonly #fused: boolean;
+  readonly #idle: Uint8Array<ArrayBuffer>[] = [];
+  #bytesRead = 0;
+
+  /** @throws {WeightsError} if the layers do not all store their experts in one format. */
+  constructor(options: ExpertReaderOptions) {
+    this.#options = options;
+    const styles = Array.from({ length: options.layers }, (_, layer) => styleOf(options, layer));
+    const first = styles[0] ?? { format: "bf16", fused: false };
+    const other = styles.findIndex((style) =>
+      style.format !== first.format || style.fused !== first.fused
+    );
+    if (other >= 0) {
+      throw new WeightsError(
+        `Cannot read experts: "${expertsPrefix(options, other)}" is ${describe(styles[other])}, ` +
+          `expected ${describe(first)} as in layer 0`,
+      );
+    }
+    this.#fused = first.fused;
+    this.layout = expertLayout({ hidden: options.hidden, dff: options.dff, format: first.format });
+  }
+
+  /** Bytes read from files since start, without padding. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /**
+   * Reads one expert, checks that all its numbers are finite, and hands `layout.stride` bytes to `use`, which
+   * must be done with them when it returns. Returns the bytes read. Each call under way holds a buffer.
+   * @throws {WeightsError} if a tensor is missing, of another size, cannot be read, or holds NaN or infinity.
+   */
+  async load(
+    layer: number,
+    expert: number,
+    use: (slot: Uint8Array<ArrayBuffer>) => void,
+  ): Promise<number> {
+    // Buffers come back with the same parts filled, so the padding stays zero.
+    const buffer = this.#idle.pop() ?? new Uint8Array(this.layout.stride);
+    try {
+      const pieces = this.#pieces(layer, expert);
+      const reads = pieces.map((piece) => this.#read(piece, buffer));
+      const results = await Promise.allSettled(reads);
+      for (const result of results) if (result.status === "rejected") throw result.reason;
+      for (const piece of pieces) checkFinite(piece, buffer);
+      this.#bytesRead += this.layout.byteLength;
+      use(buffer);
+      return this.layout.byteLength;
+    } finally {
+      this.#idle.push(buffer);
+    }
+  }
+
+  async #read(piece: Piece, buffer: Uint8Array<ArrayBuffer>): Promise<void> {
+    const tensor = this.#options.snapshot.tensor(piece.tensor);
+    if (tensor.byteLength !== piece.tensorBytes || tensor.dtype !== piece.dtype) {
+      throw new WeightsError(
+        `Cannot read experts: "${piece.tensor}" is ${tensor.dtype} of ${tensor.byteLength} bytes ` +
+          `in "${tensor.file}", expected ${piece.dtype} of ${piece.tensorBytes}`,
+      );
+    }
+    await tensor.readInto(piece.offset, bytesOf(piece, buffer));
+  }
+
+  #pieces(layer: number, expert: number): readonly Piece[] {
+    const { gate, up, down } = this.layout;
+    const at = expertsPrefix(this.#options, layer);
+    if (this.#fused) {
+      const { experts } = this.#options;
+      const pair = 2 * gate.byteLength;
+      const both = {
+        tensor: `${at}gate_up_proj`,
+        dtype: "BF16",
+        tensorBytes: experts * pair,
+      } as const;
+      return [
+        { ...both, part: gate, offset: expert * pair },
+        { ...both, part: up, offset: expert * pair + gate.byteLength },
+        {
+          part: down,
+          tensor: `${at}down_proj`,
+          offset: expert * down.byteLength,
+          dtype: "BF16",
+          tensorBytes: experts * down.byteLength,
+        },
+      ];
+    }
+    const name = (matrix: string) => `${at}${expert}.${matrix}_proj.weight`;
+    const dtype = this.layout.format === "fp8" ? "F8_E4M3" : "BF16";
+    const { gateScale, upScale, downScale } = this.layout;
+    return [
+      whole(gate, name("gate"), dtype),
+      whole(up, name("up"), dtype),
+      whole(down, name("down"), dtype),
+      ...gateScale === undefined ? [] : [whole(gateScale, `${name("gate")}_scale_inv`, "BF16")],
+      ...upScale === undefined ? [] : [whole(upScale, `${name("up")}_scale_inv`, "BF16")],
+      ...downScale === undefined ? [] : [whole(downScale, `${name("down")}_scale_inv`, "BF16")],
+    ];
+  }
+}
+
+function styleOf(
+  options: ExpertReaderOptions,
+  layer: number,
+): { readonly format: ExpertFormat; readonly fused: boolean } {
+  const at = expertsPrefix(options, layer);
+  if (options.snapshot.has(`${at}gate_up_proj`)) return { format: "bf16", fused: true };
+  const scales = options.snapshot.scaleOf(`${at}0.gate_proj.weight`);
+  return { format: scales === undefined ? "bf16" : "fp8", fused: false };
+}
+
+function describe(style: { format: ExpertFormat; fused: boolean } | undefined): string {
+  return `${style?.fused ? "fused " : "one expert a tensor, "}${style?.format}`;
+}
+
+function expertsPrefix({ prefix }: ExpertReaderOptions, layer: number): string {
+  return `${prefix}layers.${layer}.mlp.experts.`;
+}
+
+function whole(part: ExpertPart, tensor: string, dtype: "F8_E4M3" | "BF16"): Piece {
+  return { part, tensor, offset: 0, dtype, tensorBytes: part.byteLength };
+}
+
+function bytesOf({ part }: Piece, buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return buffer.subarray(part.offset, part.offset + part.byteLength);
+}
+
+function checkFinite(piece: Piece, buffer: Uint8Array<ArrayBuffer>): void {
+  const index = findNonFinite(bytesOf(piece, buffer), piece.dtype);
+  if (index < 0) return;
+  const elementBytes = piece.dtype === "BF16" ? 2 : 1;
+  throw new WeightsError(
+    `Cannot use "${piece.tensor}": element ${
+      piece.offset / elementBytes + index
+    } is NaN or infinite, ` +
+      `expected finite numbers, download the snapshot again`,
+  );
+}
