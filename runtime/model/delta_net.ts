@@ -1,0 +1,170 @@
+/** Adds a Gated DeltaNet mixer, between its projections, to a program. @module */
+import { causalConv, causalConvGrid } from "../../shaders/causal_conv/causal_conv.ts";
+import {
+  DELTA_COEFFICIENTS,
+  deltaPrepare,
+  deltaPrepareGrid,
+} from "../../shaders/delta_prepare/delta_prepare.ts";
+import { deltaScan, deltaScanGrid } from "../../shaders/delta_rule/delta_scan.ts";
+import { deltaStep, deltaStepGrid } from "../../shaders/delta_rule/delta_step.ts";
+import { gatedRmsNorm, gatedRmsNormGrid } from "../../shaders/gated_rms_norm/gated_rms_norm.ts";
+import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
+import type { Program } from "../gpu/program.ts";
+import type { DeltaConfig } from "./config.ts";
+import {
+  DECODE_ROWS,
+  type DeltaState,
+  type DeltaWeights,
+  type Phase,
+  type Scratch,
+  type StepBuffers,
+} from "./parts.ts";
+
+/** What the mixer of one layer is made of. */
+export interface DeltaNetParts {
+  readonly steps: StepBuffers;
+  /** Buffers of the sizes that `deltaScratch` names. */
+  readonly scratch: Scratch;
+  readonly weights: Pick<DeltaWeights, "conv" | "aLog" | "dtBias" | "norm">;
+  readonly state: DeltaState;
+  /** Sizes that the kernels know, at most 4 taps; the epsilon is that of the gated norm. */
+  readonly shape: DeltaConfig & { readonly epsilon: number };
+}
+
+/** Where the mixer reads and writes; f32, C = 2 keyHeads keyDim + V, V = valueHeads valueDim. */
+export interface DeltaNetIo {
+  /** [rows, C + V]: W_qkvz x. */
+  readonly mixed: GPUBuffer;
+  /** [rows, 2 valueHeads]: W_ba x. */
+  readonly ba: GPUBuffer;
+  /** [rows, V]: normed and gated, what the output projection takes. */
+  readonly out: GPUBuffer;
+}
+
+/** Bytes of the scratch buffers that all layers share, for steps of up to `maxRows` rows. */
+export function deltaScratch(shape: DeltaConfig, maxRows: number): Record<string, number> {
+  // Segments of so few rows never reach the chunked kernels.
+  const chunkedRows = maxRows > DECODE_ROWS ? maxRows : 0;
+  return {
+    convolved: 4 * maxRows * channelsOf(shape),
+    coefficients: 4 * chunkedRows * shape.valueHeads * DELTA_COEFFICIENTS,
+  };
+}
+
+/**
+ * Adds convolution, gates, delta rule and gated norm: 2 dispatches for "decode", up to 5 for "prefill".
+ * Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of a
+ * segment depend on nothing but its own rows and state.
+ * @throws {RangeError} for sizes that the kernels were not written for
+ * @throws {TypeError} if a scratch buffer is missing
+ */
+export function addDeltaNet(
+  program: Program,
+  phase: Phase,
+  parts: DeltaNetParts,
+  io: DeltaNetIo,
+): void {
+  addConvolution(program, parts, io);
+  addShortSegments(program, parts, io);
+  if (phase === "prefill") addLongSegments(program, parts, io);
+}
+
+function addConvolution(
+  program: Program,
+  { steps, scratch, weights, state, shape }: DeltaNetParts,
+  { mixed }: DeltaNetIo,
+): void {
+  const channels = channelsOf(shape);
+  const stride = channels + valuesOf(shape);
+  program.add(
+    causalConv({ channels, taps: shape.convKernel, stride }),
+    {
+      step: steps.step,
+      segments: steps.segments,
+      mixed,
+      weight: weights.conv,
+      state: state.conv,
+      y: need(scratch, "convolved"),
+    },
+    causalConvGrid(channels),
+  );
+}
+
+function addShortSegments(
+  program: Program,
+  { steps, scratch, weights, state, shape }: DeltaNetParts,
+  { mixed, ba, out }: DeltaNetIo,
+): void {
+  program.add(
+    deltaStep(shape, { mostRows: DECODE_ROWS, epsilon: shape.epsilon }),
+    {
+      step: steps.step,
+      segments: steps.segments,
+      convolved: need(scratch, "convolved"),
+      mixed,
+      ba,
+      a_log: weights.aLog,
+      dt_bias: weights.dtBias,
+      norm: weights.norm,
+      state: state.state,
+      out,
+    },
+    deltaStepGrid(shape),
+  );
+}
+
+function addLongSegments(
+  program: Program,
+  { steps, scratch, weights, state, shape }: DeltaNetParts,
+  { mixed, ba, out }: DeltaNetIo,
+): void {
+  const { step, segments, rows } = steps;
+  const convolved = need(scratch, "convolved");
+  const coefficients = need(scratch, "coefficients");
+  program.add(
+    deltaPrepare(shape, DECODE_ROWS),
+    { step, segments, convolved, ba, a_log: weights.aLog, dt_bias: weights.dtBias, coefficients },
+    ifLong(deltaPrepareGrid(shape)),
+  );
+  program.add(
+    deltaScan(shape, DECODE_ROWS),
+    { step, segments, convolved, coefficients, state: state.state, out },
+    ifLong(deltaScanGrid(shape)),
+  );
+  const channels = channelsOf(shape);
+  program.add(
+    gatedRmsNorm({
+      heads: shape.valueHeads,
+      width: shape.valueDim,
+      stride: channels + valuesOf(shape),
+      offset: channels,
+      epsilon: shape.epsilon,
+      mostRows: DECODE_ROWS,
+    }),
+    { step, rows, segments, gate: mixed, weight: weights.norm, x: out },
+    ifLong(gatedRmsNormGrid(shape.valueHeads)),
+  );
+}
+
+/** The grid, or none where the step is too short to have a long segment. */
+function ifLong(grid: (step: StepShape) => Grid): (step: StepShape) => Grid {
+  return (step) => step.rows > DECODE_ROWS ? grid(step) : [0, 0, 0];
+}
+
+function valuesOf({ valueHeads, valueDim }: DeltaConfig): number {
+  return valueHeads * valueDim;
+}
+
+function channelsOf(shape: DeltaConfig): number {
+  return 2 * shape.keyHeads * shape.keyDim + valuesOf(shape);
+}
+
+function need(scratch: Scratch, name: string): GPUBuffer {
+  const buffer = scratch[name];
+  if (!buffer) {
+    throw new TypeError(
+      `Cannot add DeltaNet: scratch buffer "${name}" is missing, wanted those of deltaScratch()`,
+    );
+  }
+  return buffer;
+}
