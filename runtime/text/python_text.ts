@@ -71,14 +71,16 @@ export function pythonJson(boxed: BoxedValue): string {
   return JSON.stringify(value) ?? "null";
 }
 
-/** `str(value)` of a value inside the template engine; containers come out as JSON. */
+/**
+ * `str(value)` of a value inside the template engine; containers come out as JSON. The engine does not
+ * tell none and undefined apart here: both are None.
+ */
 export function pythonString(boxed: BoxedValue): string {
   const value = unbox(boxed);
   if (typeof value === "string") return value;
   if (value === true) return "True";
   if (value === false) return "False";
-  if (value === null) return "None";
-  if (value === undefined) return "";
+  if (value === null || value === undefined) return "None";
   return pythonJson(value);
 }
 
