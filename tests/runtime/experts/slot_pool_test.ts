@@ -34,6 +34,9 @@ Deno.test("SlotPool never evicts what is pinned or loading", () => {
   assertEquals(pool.claim(3).evicted, 1);
   assertEquals(pool.claim(4).evicted, 2);
   assert(!pool.canClaim());
+  pool.settle(1, 3);
+  pool.settle(2, 4);
+  assert(!pool.canClaim());
   assertThrows(() => pool.claim(5), RangeError, "all 3 slots");
   pool.unpinAll();
   assertEquals(pool.claim(5).evicted, 0);
