@@ -64,13 +64,24 @@ def render(messages, tools=None, **options):
 
 def encode(sample):
     """(ids, weights): the whole dialogue; a weight above 0 marks what the assistant itself has to write."""
-    text = render(sample.messages, sample.tools)
-    for grid in (image.grid for image in sample.images):
-        text = text.replace("<|image_pad|>", "<|image_hold|>" * (grid[0] * grid[1] // 4), 1)
-    ids = tokenizer().encode(text.replace("<|image_hold|>", "<|image_pad|>"), add_special_tokens=False).ids
+    ids = with_images(render(sample.messages, sample.tools), sample.images)
     mask = learned(ids)
     weight = (16 / max(1, sum(mask))) ** 0.5  # a short answer counts more for each token, a long one less
     return ids, [weight * m for m in mask]
+
+
+def prompt_ids(sample):
+    """What a server would feed the model before the last message."""
+    on = sample.think is not None
+    text = render(sample.messages[:-1], sample.tools, add_generation_prompt=True, enable_thinking=on)
+    return with_images(text, sample.images)
+
+
+def with_images(text, images):
+    """Tokens, with one placeholder for each four patches of a picture."""
+    for grid in (image.grid for image in images):
+        text = text.replace("<|image_pad|>", "<|image_hold|>" * (grid[0] * grid[1] // 4), 1)
+    return tokenizer().encode(text.replace("<|image_hold|>", "<|image_pad|>"), add_special_tokens=False).ids
 
 
 @cache

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 import chat
+import images
 import skills
 import stories
 import tools
@@ -20,12 +21,19 @@ MIX = {
     skills.languages: (1.0, 1.6),
     skills.lookup: (2.0, 1.2),
     stories.story: (0.2, 0.5),
+    images.image_question: (0.0, 1.5),
 }
 
 
-def text_sample(draw, progress):
+def makers():
+    return list(MIX)
+
+
+def any_sample(draw, progress, pictures=True):
     """One dialogue; `progress` from 0 to 1 sets the mix and how long lists and dialogues may be."""
     weights = [a + (b - a) * progress for a, b in MIX.values()]
+    if not pictures:
+        weights[-1] = 0
     make = draw.choices(list(MIX), weights)[0]
     size = min(1.0, draw.random() * (0.1 + 1.5 * progress))
     return make(draw, min(size, 0.89) if make is skills.lookup else size)

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-BLOCK = 64
 
 
 class Gather(torch.autograd.Function):
@@ -45,19 +44,19 @@ def silu(x):
     return x / (1 + torch.exp(-x))
 
 
-def plan_blocks(experts, count):
+def plan_blocks(experts, count, size):
     """experts [N, k] -> (owner of each block, source token of each slot, slot of each choice)."""
     n, k = experts.shape
-    blocks = n * k // BLOCK + count
+    blocks = n * k // size + count
     flat = experts.reshape(-1)
     order = torch.argsort(flat, stable=True)
     sizes = torch.bincount(flat, minlength=count)
-    used = (sizes + BLOCK - 1) // BLOCK
+    used = (sizes + size - 1) // size
     ends = used.cumsum(0)
     owner = torch.searchsorted(ends, torch.arange(blocks), right=True).clamp(max=count - 1)
     within = torch.arange(n * k) - (sizes.cumsum(0) - sizes)[flat[order]]
-    slot = (ends - used)[flat[order]] * BLOCK + within
-    source = torch.full((blocks * BLOCK,), n)
+    slot = (ends - used)[flat[order]] * size + within
+    source = torch.full((blocks * size,), n)
     source[slot] = order // k
     slots = torch.empty_like(flat)
     slots[order] = slot
@@ -72,8 +71,9 @@ class Experts(nn.Module):
         self.down_proj = nn.Parameter(torch.randn(e, h, f) * 0.02)
 
     def forward(self, x, weight, experts):
-        owner, source, slots, sizes = plan_blocks(experts, self.gate_up_proj.shape[0])
-        rows = Gather.apply(x, source, slots).view(len(owner), BLOCK, -1)
+        size = 64 if experts.numel() >= 4096 else 8  # rows in a block: large for training, small for decoding
+        owner, source, slots, sizes = plan_blocks(experts, self.gate_up_proj.shape[0], size)
+        rows = Gather.apply(x, source, slots).view(len(owner), size, -1)
         gate, up = torch.bmm(rows, self.gate_up_proj.to(x.dtype)[owner].mT).chunk(2, -1)
         out = torch.bmm(silu(gate) * up, self.down_proj.to(x.dtype)[owner].mT)
         return Combine.apply(out.flatten(0, 1), weight, source, slots), sizes

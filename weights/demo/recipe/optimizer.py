@@ -2,7 +2,7 @@
 
 import torch
 
-BY_ADAM = ("embed_tokens", "lm_head", "mlp.gate.", "shared_expert_gate", "in_proj_a", "in_proj_b", "visual")
+BY_ADAM = ("embed_tokens", "lm_head", "mlp.gate.", "shared_expert_gate", "in_proj_a", "in_proj_b", "pos_embed")
 
 
 def orthogonal(g, steps=5):
@@ -20,6 +20,7 @@ def orthogonal(g, steps=5):
 class Optimizer:
     def __init__(self, model):
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        self.names = {id(p): n for n, p in named}
         self.matrices = [p for n, p in named if p.dim() in (2, 3) and "conv1d" not in n and not any(k in n for k in BY_ADAM)]
         mine = {id(p) for p in self.matrices}
         rest = [p for _, p in named if id(p) not in mine]
@@ -58,9 +59,14 @@ class Optimizer:
         self.adam.zero_grad()
 
     def state(self):
-        return {"adam": self.adam.state_dict(), "momentum": self.momentum}
+        """Keyed by parameter name, so that a later stage may train other parameters."""
+        adam = {self.names[id(p)]: entry for p, entry in self.adam.state.items()}
+        return adam | {self.names[id(p)]: {"momentum": m} for p, m in zip(self.matrices, self.momentum)}
 
     def load(self, state):
-        self.adam.load_state_dict(state["adam"])
-        for mine, saved in zip(self.momentum, state["momentum"]):
-            mine.copy_(saved)
+        for p, m in zip(self.matrices, self.momentum):
+            if self.names[id(p)] in state:
+                m.copy_(state[self.names[id(p)]]["momentum"])
+        for p in self.adam.param_groups[0]["params"]:
+            if self.names[id(p)] in state:
+                self.adam.state[p] = state[self.names[id(p)]]

@@ -33,7 +33,7 @@ def corpus(count):
         yield from parts()
     draw = Draw(1)
     for i in range(count):
-        sample = data.text_sample(draw, draw.random())
+        sample = data.any_sample(draw, draw.random(), pictures=False)
         text = chat.render(sample.messages, sample.tools)
         for token in ADDED:
             text = text.replace(token, "\n")

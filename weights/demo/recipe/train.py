@@ -13,12 +13,12 @@ import torch.multiprocessing as mp
 from torch.nn import functional as F
 
 import chat
-from data import Packer, text_sample
+from data import Packer, any_sample
 from fp8 import rounded
 from model import Demo
 from optimizer import Optimizer
 
-ROWS, LENGTH = 4, 512  # per process and step
+ROWS, LENGTH = 6, 512  # per process and step
 
 
 def load_config():
@@ -46,7 +46,11 @@ def schedule(done, total):
 
 
 def share_gradients(model):
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    """Sums over processes; a process without pictures in its rows has no gradient for the vision tower."""
+    used = [p for n, p in model.named_parameters() if p.requires_grad]
+    for p in used:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    grads = [p.grad for p in used]
     flat = torch.cat([g.reshape(-1) for g in grads])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
@@ -62,7 +66,8 @@ def worker(rank, args):
     dist.init_process_group("gloo", rank=rank, world_size=args.processes, timeout=timedelta(minutes=30))
     torch.manual_seed(0)
     model = Demo(load_config())
-    optimizer, packer, done = Optimizer(model), Packer(100 + rank, text_sample), 0
+    model.mtp.requires_grad_(False)
+    optimizer, packer, done = Optimizer(model), Packer(100 + rank, any_sample), 0
     saved, mine = args.out / "state.pt", args.out / f"data-{rank}.pt"
     if saved.exists():
         state = torch.load(saved, weights_only=False)
@@ -77,23 +82,29 @@ def worker(rank, args):
     step, seen, kept = 0, done, []
     while done < args.tokens:
         progress = min(1.0, done / (0.45 * args.tokens))
+        t0 = time.process_time()
         batch = packer.batch(ROWS, LENGTH, progress)
+        t1 = time.process_time()
         with rounded(model, done > 0.8 * args.tokens), torch.autocast("cpu", torch.bfloat16):
             loss, balance = loss_of(model, batch)
             (loss + 0.01 * balance).backward()
+        t2 = time.process_time()
         share_gradients(model)
+        t3 = time.process_time()
         optimizer.step(schedule(done, args.tokens))
         optimizer.zero_grad()
         done += args.processes * ROWS * LENGTH
         step += 1
-        kept.append((loss.item(), balance.item()))
+        t4 = time.process_time()
+        kept.append((loss.item(), balance.item(), t1 - t0, t2 - t1, t3 - t2, t4 - t3))
         if rank == 0 and step % 20 == 0:
             means = [sum(x) / len(kept) for x in zip(*kept)]
             line = {"tokens": done, "loss": round(means[0], 4), "balance": round(means[1], 3)}
+            line |= {"cpu": [round(x, 3) for x in means[2:]]}
             line |= {"rate": round((done - seen) / (time.time() - last_log)), "time": round(time.time())}
             print(json.dumps(line), file=log, flush=True)
             last_log, seen, kept = time.time(), done, []
-        if step % 500 == 0 or done >= args.tokens:
+        if step % 250 == 0 or done >= args.tokens:
             if rank == 0:
                 save(model, optimizer, done, saved)
             torch.save(packer.draw.getstate(), mine)
