@@ -1,26 +1,28 @@
 /**
- * Reads a file by position through libc: `mmap` and `memcpy` for reads on the calling thread,
- * `pread` on Deno's thread pool for the others. The only file that calls foreign functions.
+ * Reads a file by position through libc: long reads on the calling thread with `mmap` and `memcpy`, short
+ * ones with `pread`, those on Deno's thread pool with `pread` too. The only file that calls foreign functions.
  *
  * Permission: `--allow-ffi=<path of libc>`, one of `LIBC_PATHS`. Only numbers and JS buffers cross the
  * border, so the flag need not be bare. Be aware that libc can do whatever this user can.
  *
- * Measured on a 2-core virtual machine, Linux 6.18, pages warm, one expert of 3.1 MB:
+ * Measured on a 2-core virtual machine, Linux 6.18, pages warm; one expert of 3.1 MB, one row of 4 KB:
  *
- *     mmap, populate + memcpy into a JS buffer      0.44 ms   --allow-ffi=<libc>
- *     pread(2) through FFI, sync / thread pool      0.49 / 0.53 ms   --allow-ffi=<libc>
- *     Deno.FsFile seek + read, sync / async         0.49-0.56 / 0.54 ms   no FFI at all (`pread.ts`)
- *     populate + UnsafePointerView, nothing copied  0.04 ms   bare --allow-ffi
- *     writeBuffer() to a software adapter after it  2.3 ms    in every case
+ *     mmap: populate, memcpy into a JS buffer   0.44 ms          2.8 us   --allow-ffi=<libc>
+ *     pread(2), calling thread / pool           0.49 / 0.53 ms   1.1 us   --allow-ffi=<libc>
+ *     Deno.FsFile, sync / async (`pread.ts`)    0.49 / 0.54 ms   1.0 us   no FFI at all
+ *     populate, UnsafePointerView, no copy      0.04 ms                   bare --allow-ffi
+ *     writeBuffer() to a software adapter       2.3 ms, behind any of them
  *
- * Zero-copy would save 0.4 of 2.7 ms a page-in, and costs the right to load any native code: it is not
- * built. Cold pages are bound by the disk on every path.
+ * Zero-copy would save 0.4 of 2.7 ms a page-in and costs the right to load any native code: it is not
+ * built. The others differ by less than the noise of a page-in, and cold pages are bound by the disk
+ * on every path, so least privilege wins: where FFI is not granted nothing is lost.
  *
- * A file that is cut while mapped raises SIGBUS on the next touch, which ends the process. So every
- * touch is preceded by madvise(MADV_POPULATE_READ), which reports an error instead, and followed by a
- * look at the file's size, because the rest of the last page reads as zeros. Between the two calls
- * some 0.1 ms per MB remain; reads on the thread pool have no such gap, nor has `pread.ts`.
- * Where the kernel cannot populate (macOS, Linux before 5.14) nothing is mapped: all reads are `pread`.
+ * A file that is cut while mapped raises SIGBUS on the next touch, which ends the process. So a touch
+ * is preceded by madvise(MADV_POPULATE_READ), which reports an error instead, and followed by a look
+ * at the file's size, because the rest of the last page reads as zeros. A cut between the two calls, some
+ * 0.1 ms per MB, is still fatal. That is why only long reads on the calling thread use the mapping:
+ * they belong to start-up. Experts and embedding rows go through `pread`, which has no such gap.
+ * Where the kernel cannot populate (macOS, Linux before 5.14) nothing is mapped.
  * @module
  */
 import { WeightsError } from "./errors.ts";
@@ -66,6 +68,8 @@ const SEEK_END = 2;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 /** A multiple of every page size in use: 4, 16 and 64 KiB. */
 const PAGE = 65536;
+/** Shorter reads than this are faster with pread(2), and have no gap in which a signal could strike. */
+const MAP_FROM = 65536;
 /** Linux moves at most 2 GiB - 4 KiB in one call. */
 const MAX_CALL = 2 ** 30;
 
@@ -108,8 +112,7 @@ export class MappedSource implements ByteSource {
   /** See `ByteSource`. */
   readSync(offset: number, into: Uint8Array<ArrayBuffer>): void {
     this.#check(offset, into.length);
-    if (into.length === 0) return;
-    if (this.#base === undefined) return this.#preadSync(offset, into);
+    if (this.#base === undefined || into.length < MAP_FROM) return this.#preadSync(offset, into);
     const start = Math.floor(offset / PAGE) * PAGE;
     const populated = this.#libc.madvise(
       this.#base + BigInt(start),

@@ -5,6 +5,15 @@ import { type ByteSource, openSource, type SourceKind } from "../../weights/sour
 
 const KINDS: readonly SourceKind[] = ["mmap", "pread"];
 const SIZE = 300_001;
+/** Of a file cut to 100,000: short and long, behind the end, across it, inside the last page. */
+const CUT_RANGES = [
+  [250_000, 10],
+  [90_000, 20_000],
+  [100_001, 10],
+  [150_000, 150_000],
+  [20_000, 200_000],
+  [30_000, 72_000],
+] as const;
 
 function pattern(size: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 255);
@@ -75,8 +84,7 @@ for (const kind of KINDS) {
     withFile(kind, SIZE, async (source, path, bytes) => {
       source.readSync(0, new Uint8Array(SIZE));
       Deno.truncateSync(path, 100_000);
-      // Beyond the end, across it, and inside the last page, where a mapping would show zeros.
-      for (const [offset, length] of [[250_000, 10], [90_000, 20_000], [100_001, 10]] as const) {
+      for (const [offset, length] of CUT_RANGES) {
         assertThrows(() => source.readSync(offset, new Uint8Array(length)), WeightsError, path);
         const error = await assertRejects(() => source.read(offset, length), WeightsError);
         assert(error.message.includes("found 100000 bytes"), error.message);
