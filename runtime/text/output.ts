@@ -57,14 +57,13 @@ export class TextOutput implements OutputParser {
   }
 
   finish(): OutputEvent[] {
-    if (this.stopped !== null) return [];
-    const events = this.#pass([
+    const events = this.stopped !== null ? [] : this.#pass([
       ...this.#text(this.#detokenizer.flush()),
       ...(this.#calls?.finish() ?? []),
     ]);
-    const rest = this.stopped === null ? this.#visible(this.#stops.flush()) : [];
+    const rest = this.#visible(this.#stops.flush());
     // Space before or after a call is markup; at the end of a plain answer it is the model's.
-    const space = this.#calls && (this.toolCalls > 0 || this.cutOff) ? "" : this.#heldSpace;
+    const space = this.toolCalls > 0 || this.cutOff ? "" : this.#heldSpace;
     this.#heldSpace = "";
     return merge([...events, ...rest, ...content(space)]);
   }

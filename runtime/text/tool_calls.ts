@@ -145,7 +145,7 @@ export class ToolCallParser {
   #stepOpening(rejected: string): boolean {
     const text = this.#buffer.trimStart();
     const name = tagName(text, FUNCTION_OPEN);
-    if (name === "maybe") return false;
+    if (name === undefined) return false;
     if (name === null) {
       this.#buffer = rejected + this.#buffer;
       this.#state = OUTSIDE;
@@ -168,7 +168,7 @@ export class ToolCallParser {
       return true;
     }
     const key = tagName(text, PARAMETER_OPEN);
-    if (key === "maybe" || FUNCTION_CLOSE.startsWith(text)) return false;
+    if (key === undefined || FUNCTION_CLOSE.startsWith(text)) return false;
     if (key === null) {
       // Not a parameter: up to the next tag it is text, as anything that does not parse.
       const space = this.#buffer.length - text.length;
@@ -235,12 +235,12 @@ export class ToolCallParser {
   }
 }
 
-/** The name in a tag at the front of the text; "maybe" if more text could complete one, else null. */
-function tagName(text: string, open: string): string | "maybe" | null {
-  if (!text.startsWith(open)) return open.startsWith(text) ? "maybe" : null;
+/** The name in a tag at the front of the text: undefined if more text could complete it, null if none. */
+function tagName(text: string, open: string): string | null | undefined {
+  if (!text.startsWith(open)) return open.startsWith(text) ? undefined : null;
   const end = text.indexOf(">");
   const name = text.slice(open.length, end < 0 ? undefined : end);
   if (name.length > MAX_NAME_LENGTH || name.includes("\n")) return null;
-  if (end < 0) return "maybe";
+  if (end < 0) return undefined;
   return name.trim() === "" ? null : name.trim();
 }

@@ -59,7 +59,8 @@ function typesOf(value: unknown, root: Schema, depth: number): Set<string> {
   // Deep enough for any real schema, and an end to one that refers to itself.
   if (depth > 8) return new Set();
   const types = new Set([schema.type].flat().filter((type) => typeof type === "string"));
-  for (const choice of [schema.anyOf, schema.oneOf, schema.allOf].flat()) {
+  const choices = [schema.anyOf, schema.oneOf, schema.allOf].flat();
+  for (const choice of choices.filter((choice) => choice !== undefined)) {
     for (const type of typesOf(choice, root, depth + 1)) types.add(type);
   }
   if (typeof schema.$ref === "string") {
