@@ -8,12 +8,14 @@ import type { Engine } from "../runtime/mod.ts";
 import { Admission } from "./admission.ts";
 import { apiKeys } from "./auth.ts";
 import { mountChatCompletions } from "./chat_completions.ts";
+import { mountCompletions } from "./completions.ts";
 import { onError, RequestError } from "./errors.ts";
 import { mountHealth } from "./health.ts";
 import { Metrics, mountMetrics } from "./metrics.ts";
 import { mountModels } from "./models.ts";
 import { refuseInvalid } from "./schema.ts";
 import type { AppOptions, Service, Text } from "./service.ts";
+import { mountTokenize } from "./tokenize.ts";
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -30,6 +32,8 @@ export function createApp(engine: Engine, text: Text, options: AppOptions): Open
   mountMetrics(app, metrics);
   mountModels(app, service);
   mountChatCompletions(app, service);
+  mountCompletions(app, service);
+  mountTokenize(app, service);
   app.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: { title: "deltapage", version: "1" },

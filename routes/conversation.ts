@@ -1,5 +1,5 @@
 /** A request's conversation, rendered and encoded. @module */
-import type { EncodedChat, ToolDefinition } from "../runtime/mod.ts";
+import { type EncodedChat, TemplateError, type ToolDefinition } from "../runtime/mod.ts";
 import type { ConversationBody } from "./chat_schema.ts";
 import { RequestError } from "./errors.ts";
 import type { Text } from "./service.ts";
@@ -33,11 +33,8 @@ export function conversationOf(text: Text, body: ConversationBody): Conversation
     const encoded = text.encodeChat(messages, { tools, enableThinking });
     return { encoded, tools };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new RequestError(400, `Cannot render "messages" with the chat template: ${reason}`, {
-      code: "invalid_value",
-      param: "messages",
-    });
+    if (!(error instanceof TemplateError)) throw error;
+    throw new RequestError(400, error.message, { code: "invalid_value", param: "messages" });
   }
 }
 

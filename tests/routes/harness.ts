@@ -34,8 +34,8 @@ export function harness(options: Partial<AppOptions> = {}, model: Partial<ModelI
   const engine = new MockEngine(model);
   const text = new MockText();
   const app = createApp(engine, text, { ...OPTIONS, ...options });
-  const post = (path: string, body: unknown, init: RequestInit = {}) =>
-    app.request(path, {
+  const post = async (path: string, body: unknown, init: RequestInit = {}) =>
+    await app.request(path, {
       method: "POST",
       body: typeof body === "string" ? body : JSON.stringify(body),
       ...init,

@@ -1,11 +1,12 @@
 /** A text side of one id a byte and a handful of special tokens, for tests of the HTTP side. @module */
-import type {
-  ChatMessage,
-  EncodedChat,
-  OutputEvent,
-  OutputOptions,
-  OutputParser,
-  RenderOptions,
+import {
+  type ChatMessage,
+  type EncodedChat,
+  type OutputEvent,
+  type OutputOptions,
+  type OutputParser,
+  type RenderOptions,
+  TemplateError,
 } from "../../runtime/mod.ts";
 import type { Text, Tokens } from "../../routes/service.ts";
 
@@ -69,7 +70,9 @@ export class MockText implements Text {
 
   encodeChat(messages: readonly ChatMessage[], options: RenderOptions): EncodedChat {
     this.rendered.push({ messages, options });
-    if (!messages.some(({ role }) => role === "user")) throw new Error("No user query found");
+    if (!messages.some(({ role }) => role === "user")) {
+      throw new TemplateError("Cannot render messages: No user query found in messages.");
+    }
     const thinking = options.enableThinking ?? true;
     const prompt = messages.map(({ role, content }) => `${role}:${flat(content)}\n`).join("") +
       (thinking ? "<think>" : "");

@@ -1,0 +1,120 @@
+/** POST /tokenize, /detokenize and /apply-template: what the model sees, for those who debug prompts. @module */
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { CONVERSATION_FIELDS } from "./chat_schema.ts";
+import { conversationOf } from "./conversation.ts";
+import { RequestError } from "./errors.ts";
+import { ERROR_RESPONSES } from "./schema.ts";
+import type { Service } from "./service.ts";
+import { bytesOf } from "./token_text.ts";
+
+const tokenizeRequest = z.looseObject({
+  content: z.string().nullish(),
+  prompt: z.string().nullish().openapi({ description: "The same as content" }),
+  parse_special: z.boolean().nullish()
+    .openapi({ description: "Whether special tokens written out count as such; true" }),
+  with_pieces: z.boolean().nullish().openapi({ description: "Name each token's text or bytes" }),
+}).openapi("TokenizeRequest");
+
+const tokenizeRoute = createRoute({
+  method: "post",
+  path: "/tokenize",
+  summary: "Text to token ids",
+  request: {
+    body: { required: true, content: { "application/json": { schema: tokenizeRequest } } },
+  },
+  responses: {
+    200: {
+      description: "The ids",
+      content: {
+        "application/json": {
+          schema: z.object({
+            count: z.int(),
+            tokens: z.array(z.union([
+              z.int(),
+              z.object({ id: z.int(), piece: z.union([z.string(), z.array(z.int())]) }),
+            ])),
+          }),
+        },
+      },
+    },
+    ...ERROR_RESPONSES,
+  },
+});
+
+const detokenizeRoute = createRoute({
+  method: "post",
+  path: "/detokenize",
+  summary: "Token ids to text",
+  request: {
+    body: {
+      required: true,
+      content: {
+        "application/json": { schema: z.looseObject({ tokens: z.array(z.int().min(0)) }) },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description: "The text, under both names in use",
+      content: {
+        "application/json": { schema: z.object({ content: z.string(), prompt: z.string() }) },
+      },
+    },
+    ...ERROR_RESPONSES,
+  },
+});
+
+const templateRoute = createRoute({
+  method: "post",
+  path: "/apply-template",
+  summary: "A conversation as the text that the model would see",
+  request: {
+    body: {
+      required: true,
+      content: { "application/json": { schema: z.looseObject(CONVERSATION_FIELDS) } },
+    },
+  },
+  responses: {
+    200: {
+      description: "The text, and how many tokens it has",
+      content: {
+        "application/json": { schema: z.object({ prompt: z.string(), count: z.int() }) },
+      },
+    },
+    ...ERROR_RESPONSES,
+  },
+});
+
+/** Mounts the three routes. They need the text side only, so they answer while the model loads. */
+export function mountTokenize(app: OpenAPIHono, { text }: Service): void {
+  const { tokenizer } = text;
+  app.openapi(tokenizeRoute, (c) => {
+    const body = c.req.valid("json");
+    const content = body.content ?? body.prompt;
+    if (content === null || content === undefined) {
+      throw new RequestError(400, 'Cannot tokenize: "content" is missing', { param: "content" });
+    }
+    const ids = tokenizer.encode(content, { special: body.parse_special ?? true });
+    const tokens = body.with_pieces
+      ? ids.map((id) => ({ id, piece: pieceOf(bytesOf(tokenizer, id)) }))
+      : ids;
+    return c.json({ count: ids.length, tokens }, 200);
+  });
+  app.openapi(detokenizeRoute, (c) => {
+    const content = tokenizer.decode(c.req.valid("json").tokens, { skipSpecial: false });
+    return c.json({ content, prompt: content }, 200);
+  });
+  app.openapi(templateRoute, (c) => {
+    const { encoded } = conversationOf(text, c.req.valid("json"));
+    return c.json({ prompt: encoded.prompt, count: encoded.ids.length }, 200);
+  });
+}
+
+/** A token's text, or its bytes where they are not whole characters. */
+function pieceOf(bytes: Uint8Array): string | number[] {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return [...bytes];
+  }
+}
