@@ -1,0 +1,142 @@
+/**
+ * The layers of a step when experts are paged. The GPU runs ahead on the experts that are resident; the
+ * router of the first layer that misses one stops it (later kernels return at once), the host brings the
+ * missing experts in, and the step goes on from there.
+ * @module
+ */
+import { NONE, STEP } from "../../shaders/common/step.ts";
+import type { StepShape } from "../../shaders/kernel_spec.ts";
+import type { ExpertPager } from "../experts/pager.ts";
+import type { Program } from "../gpu/program.ts";
+import type { Readback } from "../gpu/readback.ts";
+import type { ForwardPrograms } from "../model/forward.ts";
+
+/** What the stage drives. */
+export interface ExpertStageParts {
+  readonly device: GPUDevice;
+  readonly pager: ExpertPager;
+  /** The `Step` header of the step's buffers. */
+  readonly step: GPUBuffer;
+  /** The expert table of each layer, u32 [experts]. */
+  readonly tables: readonly GPUBuffer[];
+  /** u32 [layers, idStride]: the experts that each layer's router chose for (row, rank). */
+  readonly ids: GPUBuffer;
+  /** Words from one layer's ids to the next. */
+  readonly idStride: number;
+  readonly topK: number;
+  readonly readback: Readback;
+}
+
+const HEADER_BYTES = STEP.words * 4;
+
+/** Runs the layers of steps, paging as needed. */
+export class ExpertStage {
+  readonly #parts: ExpertStageParts;
+  /** Layers submitted at a time: doubles while nothing is missing, falls to the distance of a miss. */
+  #window: number;
+
+  constructor(parts: ExpertStageParts, layers: number) {
+    this.#parts = parts;
+    this.#window = layers;
+  }
+
+  /** Runs embedding and all layers; on return all work is submitted. Returns the dispatches recorded. */
+  async run(programs: ForwardPrograms, shape: StepShape): Promise<number> {
+    const { layers } = programs;
+    let dispatches = 0;
+    let from = 0;
+    let resumed = -1; // a layer whose experts are done and whose sum is still to be formed
+    while (from < layers.length) {
+      const to = Math.min(layers.length, from + this.#window);
+      const encoder = this.#parts.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      if (from === 0) dispatches += programs.embed.record(pass, shape);
+      if (resumed >= 0) dispatches += layers[resumed]!.combine.record(pass, shape);
+      for (const layer of layers.slice(from, to)) {
+        dispatches += layer.route.record(pass, shape) + layer.experts.record(pass, shape) +
+          layer.combine.record(pass, shape);
+      }
+      pass.end();
+      const { stopped, ids } = await this.#submit(encoder, from, to, shape);
+      const end = stopped === 0 ? to : stopped - 1;
+      for (let layer = from; layer < end; layer++) {
+        this.#parts.pager.touch(layer, ids[layer - from]!);
+      }
+      this.#window = stopped === 0
+        ? Math.min(layers.length, this.#window * 2)
+        : Math.max(1, end - from);
+      if (stopped > 0) dispatches += await this.#page(programs, end, ids[end - from]!, shape);
+      resumed = stopped === 0 ? -1 : end;
+      from = stopped === 0 ? to : end + 1;
+    }
+    if (resumed >= 0) dispatches += this.#record(layers[resumed]!.combine, shape);
+    return dispatches;
+  }
+
+  /** Submits and reads back where the step stopped (1 + layer, or 0) and the ids of layers [from, to). */
+  async #submit(
+    encoder: GPUCommandEncoder,
+    from: number,
+    to: number,
+    shape: StepShape,
+  ): Promise<{ stopped: number; ids: Uint32Array[] }> {
+    const { device, step, ids, idStride, topK, readback } = this.#parts;
+    const words = shape.rows * topK;
+    encoder.copyBufferToBuffer(step, 0, readback.target, 0, HEADER_BYTES);
+    for (let layer = from; layer < to; layer++) {
+      const target = HEADER_BYTES + (layer - from) * words * 4;
+      encoder.copyBufferToBuffer(ids, layer * idStride * 4, readback.target, target, words * 4);
+    }
+    device.queue.submit([encoder.finish()]);
+    const bytes = await readback.read(HEADER_BYTES + (to - from) * words * 4);
+    return {
+      stopped: new Uint32Array(bytes, 0, STEP.words)[STEP.stopped]!,
+      ids: Array.from(
+        { length: to - from },
+        (_, i) => new Uint32Array(bytes, HEADER_BYTES + i * words * 4, words),
+      ),
+    };
+  }
+
+  /** Computes the experts of the stopped layer, as many waves as its slots ask for. */
+  async #page(
+    programs: ForwardPrograms,
+    layer: number,
+    ids: Uint32Array,
+    shape: StepShape,
+  ): Promise<number> {
+    const { device, pager, step, tables } = this.#parts;
+    device.queue.writeBuffer(step, STEP.stopped * 4, new Uint32Array(1));
+    let dispatches = 0;
+    let masked = false;
+    try {
+      for await (const { index, isLast, experts } of pager.resolve(layer, ids)) {
+        masked = index > 0 || !isLast;
+        // Without a mask, experts of earlier waves that are still resident would be computed again.
+        if (masked) device.queue.writeBuffer(tables[layer]!, 0, only(pager.table(layer), experts));
+        dispatches += this.#record(programs.layers[layer]!.experts, shape);
+      }
+    } finally {
+      if (masked) device.queue.writeBuffer(tables[layer]!, 0, pager.table(layer));
+    }
+    return dispatches;
+  }
+
+  /** Submits one program by itself; returns its dispatches. */
+  #record(program: Program, shape: StepShape): number {
+    const { device } = this.#parts;
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    const dispatches = program.record(pass, shape);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    return dispatches;
+  }
+}
+
+/** The table with the slots of `experts` alone. */
+function only(table: Uint32Array<ArrayBuffer>, experts: Uint32Array): Uint32Array<ArrayBuffer> {
+  const masked = new Uint32Array(table.length).fill(NONE);
+  for (const expert of experts) masked[expert] = table[expert]!;
+  return masked;
+}

@@ -1,0 +1,199 @@
+/**
+ * Runs steps on the GPU: writes what the step is, records the forward pass, pages experts where they are
+ * missing, reads the samples back.
+ * @module
+ */
+import { STEP } from "../../shaders/common/step.ts";
+import type { StepShape } from "../../shaders/kernel_spec.ts";
+import type { Readback } from "../gpu/readback.ts";
+import type { ForwardPrograms } from "../model/forward.ts";
+import { DECODE_ROWS, type Phase, type StepBuffers } from "../model/parts.ts";
+import type { RopeRow } from "../model/rope.ts";
+import type { Sampler } from "../model/sampler.ts";
+import type { ModelScratch } from "../model/scratch.ts";
+import type { GenerateRequest } from "../contract.ts";
+import type { Runner } from "./core.ts";
+import type { ExpertStage } from "./expert_stage.ts";
+import type { Sample } from "./sequence.ts";
+import { type HeadRow, type PackedStep, packStep, type Step } from "./step.ts";
+
+/** What the runner drives. */
+export interface RunnerParts {
+  readonly device: GPUDevice;
+  readonly programs: Readonly<Record<Phase, ForwardPrograms>>;
+  readonly steps: StepBuffers;
+  readonly scratch: ModelScratch;
+  readonly sampler: Sampler;
+  /** f32 pairs a row of the rope table. */
+  readonly rotaryDim: number;
+  readonly ropeRow: RopeRow;
+  /** Bytes of one embedding row; a multiple of 4. */
+  readonly embedBytes: number;
+  /** Copies the embedding row of `token` into `into`. */
+  readonly readEmbedding: (token: number, into: Uint8Array<ArrayBuffer>) => void;
+  readonly readback: Readback;
+  /** Pages experts; null when every expert is resident or there are none. */
+  readonly experts: ExpertStage | null;
+}
+
+/** Totals since start. */
+export interface RunnerCounters {
+  dispatches: number;
+  submissions: number;
+}
+
+/** The engine's runner on a GPU. */
+export class GpuRunner implements Runner {
+  readonly #parts: RunnerParts;
+  /** Totals since start. */
+  readonly counters: RunnerCounters = { dispatches: 0, submissions: 0 };
+
+  constructor(parts: RunnerParts) {
+    this.#parts = parts;
+  }
+
+  async run(step: Step): Promise<readonly Sample[]> {
+    const packed = packStep(step);
+    const batches = headBatches(step.heads);
+    this.#write(packed, batches[0]?.length ?? 0);
+    const programs = this.#parts.programs[step.phase];
+    let encoder = await this.#body(programs, packed.shape);
+    const samples: Sample[] = [];
+    for (const [index, batch] of batches.entries()) {
+      if (index > 0) {
+        encoder = this.#parts.device.createCommandEncoder();
+        this.#writeHeadCount(batch.length);
+      }
+      samples.push(
+        ...await this.#sample(
+          encoder,
+          programs,
+          { ...packed.shape, headRows: batch.length },
+          batch,
+        ),
+      );
+    }
+    if (batches.length === 0) await this.#wait(encoder);
+    return samples;
+  }
+
+  prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void {
+    this.#parts.sampler.prepare(slot, request, tokens);
+  }
+
+  /**
+   * Dispatches every kernel once on a step that is marked as stopped, so that nothing is computed but
+   * drivers that compile late have compiled.
+   */
+  async warmUp(): Promise<void> {
+    const { device, programs, steps, sampler } = this.#parts;
+    const header = new Uint32Array(STEP.words);
+    header[STEP.stopped] = 1;
+    device.queue.writeBuffer(steps.step, 0, header);
+    for (
+      const [phase, rows] of [["decode", 1], ["decode", 2], ["prefill", DECODE_ROWS + 1]] as const
+    ) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      const shape = { rows, segments: 1, headRows: Math.min(rows, 2), maxContext: rows };
+      const { embed, layers, head } = programs[phase];
+      for (
+        const program of [
+          embed,
+          ...layers.flatMap((l) => [l.route, l.experts, l.combine]),
+          head,
+          sampler.program,
+        ]
+      ) {
+        program.record(pass, shape);
+      }
+      pass.end();
+      await this.#wait(encoder);
+    }
+  }
+
+  /** The layers; returns an encoder to go on with, its work not yet submitted where nothing is paged. */
+  async #body(programs: ForwardPrograms, shape: StepShape): Promise<GPUCommandEncoder> {
+    const { device, experts } = this.#parts;
+    if (experts) {
+      this.counters.dispatches += await experts.run(programs, shape);
+      return device.createCommandEncoder();
+    }
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.counters.dispatches += programs.embed.record(pass, shape);
+    for (const layer of programs.layers) {
+      this.counters.dispatches += layer.route.record(pass, shape) +
+        layer.experts.record(pass, shape) +
+        layer.combine.record(pass, shape);
+    }
+    pass.end();
+    return encoder;
+  }
+
+  async #sample(
+    encoder: GPUCommandEncoder,
+    programs: ForwardPrograms,
+    shape: StepShape,
+    batch: readonly HeadRow[],
+  ): Promise<Sample[]> {
+    const { device, steps, sampler, readback } = this.#parts;
+    device.queue.writeBuffer(steps.heads, 0, Uint32Array.from(batch, ({ row }) => row));
+    sampler.writeForced(batch.map(({ forced }) => forced));
+    const pass = encoder.beginComputePass();
+    this.counters.dispatches += programs.head.record(pass, shape) +
+      sampler.program.record(pass, shape);
+    pass.end();
+    const bytes = batch.length * sampler.sampleBytes;
+    encoder.copyBufferToBuffer(sampler.samples, 0, readback.target, 0, bytes);
+    this.#submit(encoder);
+    const result = await readback.read(bytes);
+    return batch.map((_, index) => sampler.read(result, index));
+  }
+
+  #write(packed: PackedStep, headRows: number): void {
+    const { device: { queue }, steps, scratch, ropeRow, rotaryDim, embedBytes, readEmbedding } =
+      this.#parts;
+    packed.header[STEP.headRows] = headRows;
+    queue.writeBuffer(steps.step, 0, packed.header);
+    queue.writeBuffer(steps.rows, 0, packed.rows);
+    queue.writeBuffer(steps.segments, 0, packed.segments);
+    queue.writeBuffer(steps.pages, 0, packed.pages);
+    const rope = new Float32Array(packed.positions.length * rotaryDim);
+    packed.positions.forEach((positions, row) => ropeRow(positions, rope, row * rotaryDim));
+    queue.writeBuffer(steps.rope, 0, rope);
+    const rows = new Uint8Array(packed.tokens.length * embedBytes);
+    packed.tokens.forEach((token, row) =>
+      readEmbedding(token, rows.subarray(row * embedBytes, (row + 1) * embedBytes))
+    );
+    queue.writeBuffer(scratch.embedRows, 0, rows);
+  }
+
+  #writeHeadCount(headRows: number): void {
+    this.#parts.device.queue.writeBuffer(
+      this.#parts.steps.step,
+      STEP.headRows * 4,
+      Uint32Array.of(headRows),
+    );
+  }
+
+  #submit(encoder: GPUCommandEncoder): void {
+    this.#parts.device.queue.submit([encoder.finish()]);
+    this.counters.submissions++;
+  }
+
+  /** Submits and waits, so that the host never runs ahead by more than a step. */
+  async #wait(encoder: GPUCommandEncoder): Promise<void> {
+    const { steps, readback } = this.#parts;
+    encoder.copyBufferToBuffer(steps.step, 0, readback.target, 0, STEP.words * 4);
+    this.#submit(encoder);
+    await readback.read(STEP.words * 4);
+  }
+}
+
+/** Head rows in batches that the head's kernels take. */
+function headBatches(heads: readonly HeadRow[]): HeadRow[][] {
+  const batches: HeadRow[][] = [];
+  for (let i = 0; i < heads.length; i += DECODE_ROWS) batches.push(heads.slice(i, i + DECODE_ROWS));
+  return batches;
+}

@@ -1,0 +1,63 @@
+/** The expert slots of all layers on the GPU, split into buffers that can be bound. @module */
+import { NONE } from "../../shaders/common/step.ts";
+import type { ExpertLayout } from "../../shaders/common/expert_layout.ts";
+import type { GpuMemory } from "../gpu/memory.ts";
+import type { ExpertPool } from "../model/parts.ts";
+
+/** Slots and tables of every layer. */
+export class GpuSlots {
+  readonly pools: readonly ExpertPool[];
+  readonly #queue: GPUQueue;
+  readonly #stride: number;
+
+  /**
+   * Allocates `slots` slots a layer.
+   * @throws {RangeError} if the device cannot bind a single slot
+   */
+  constructor(
+    memory: GpuMemory,
+    queue: GPUQueue,
+    layout: ExpertLayout,
+    { layers, experts, slots }: {
+      readonly layers: number;
+      readonly experts: number;
+      readonly slots: number;
+    },
+  ) {
+    this.#queue = queue;
+    this.#stride = layout.stride;
+    const most = Math.floor(memory.maxBinding / layout.stride);
+    if (most === 0) {
+      throw new RangeError(
+        `Cannot place experts of ${layout.stride} bytes: the device binds at most ${memory.maxBinding}`,
+      );
+    }
+    this.pools = Array.from({ length: layers }, (_, layer): ExpertPool => {
+      const chunks = [];
+      for (let firstSlot = 0; firstSlot < slots; firstSlot += most) {
+        const count = Math.min(most, slots - firstSlot);
+        const buffer = memory.storage(
+          "experts",
+          `experts ${layer}.${chunks.length}`,
+          count * layout.stride,
+        );
+        chunks.push({ firstSlot, slots: count, buffer });
+      }
+      const table = memory.upload("experts", `table ${layer}`, new Uint32Array(experts).fill(NONE));
+      return { format: layout.format, slots, chunks, table };
+    });
+  }
+
+  /** Copies one packed expert into a slot. */
+  write(layer: number, slot: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const chunk = this.pools[layer]!.chunks.find(({ firstSlot, slots }) =>
+      slot < firstSlot + slots
+    )!;
+    this.#queue.writeBuffer(chunk.buffer, (slot - chunk.firstSlot) * this.#stride, bytes);
+  }
+
+  /** Stores a layer's table. */
+  writeTable(layer: number, slotOf: Uint32Array<ArrayBuffer>): void {
+    this.#queue.writeBuffer(this.pools[layer]!.table, 0, slotOf);
+  }
+}

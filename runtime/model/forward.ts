@@ -1,0 +1,198 @@
+/**
+ * The forward pass as programs: built once from the placed weights, recorded at every step. Where experts
+ * are paged the host may stop between the parts of a layer, so each layer is three programs.
+ * @module
+ */
+import { embed, embedGrid } from "../../shaders/embed/embed.ts";
+import { gatherRows, gatherRowsGrid } from "../../shaders/gather_rows/gather_rows.ts";
+import { rmsNorm, rmsNormGrid } from "../../shaders/rms_norm/rms_norm.ts";
+import type { KernelCache } from "../gpu/kernel.ts";
+import { Program } from "../gpu/program.ts";
+import { addAttention } from "./attention.ts";
+import type { ModelConfig } from "./config.ts";
+import { addDeltaNet } from "./delta_net.ts";
+import { addMatmul } from "./linear.ts";
+import { addMlp } from "./mlp.ts";
+import { addCombine, addExperts, addRoute, type MoeParts } from "./moe.ts";
+import type { LayerCaches } from "./caches.ts";
+import type { ExpertPool, Phase, StepBuffers } from "./parts.ts";
+import type { ModelScratch } from "./scratch.ts";
+import type { LayerWeights, Trunk } from "./trunk.ts";
+
+/** One layer, cut where the host may step in. */
+export interface LayerPrograms {
+  /** Mixer and, in a mixture of experts, everything up to the choice of experts. */
+  readonly route: Program;
+  /** The routed experts that are resident now; may run several times, each time with others. */
+  readonly experts: Program;
+  /** Adds the experts' outputs to the residual stream. */
+  readonly combine: Program;
+}
+
+/** The whole pass for one phase. */
+export interface ForwardPrograms {
+  readonly embed: Program;
+  readonly layers: readonly LayerPrograms[];
+  /** Final norm and head of the wanted rows. */
+  readonly head: Program;
+}
+
+/** What the programs are made of. */
+export interface ForwardParts {
+  readonly config: ModelConfig;
+  readonly trunk: Trunk;
+  /** One entry a layer. */
+  readonly caches: readonly LayerCaches[];
+  /** One entry a layer; empty in a dense model. */
+  readonly pools: readonly ExpertPool[];
+  readonly steps: StepBuffers;
+  readonly scratch: ModelScratch;
+  /** Most tokens of a sequence. */
+  readonly maxContext: number;
+}
+
+/** Builds the programs of one phase; pipelines come from `kernels`. */
+export function buildForward(
+  device: GPUDevice,
+  kernels: KernelCache,
+  phase: Phase,
+  parts: ForwardParts,
+): ForwardPrograms {
+  const program = () => new Program(device, kernels);
+  const embedding = program();
+  const { steps, scratch, config } = parts;
+  // The host has gathered the rows: the table is the step's own, row r for row r.
+  const table = { width: config.hidden, firstId: 0, ids: scratch.maxRows };
+  embedding.add(
+    embed(table),
+    { step: steps.step, ids: scratch.embedIds, table: scratch.embedRows, y: scratch.hidden },
+    (shape) => embedGrid(table, shape),
+  );
+  const layers = parts.trunk.layers.map((layer, index): LayerPrograms => {
+    const programs = { route: program(), experts: program(), combine: program() };
+    addMixer(programs.route, phase, parts, index, layer);
+    addBlock(programs, phase, parts, index, layer);
+    return programs;
+  });
+  const head = program();
+  addHead(head, parts);
+  return { embed: embedding, layers, head };
+}
+
+/** h += mixer(norm(h)). */
+function addMixer(
+  program: Program,
+  phase: Phase,
+  parts: ForwardParts,
+  index: number,
+  layer: LayerWeights,
+): void {
+  const { config, steps, scratch } = parts;
+  const { step } = steps;
+  addNorm(program, parts, layer.inputNorm);
+  const caches = parts.caches[index]!;
+  const { mixed, mixerOut, normed, hidden } = scratch;
+  if (layer.mixer.kind === "linear") {
+    const weights = layer.mixer.delta;
+    addMatmul(program, phase, { step, x: normed, y: mixed }, weights.qkvz);
+    addMatmul(program, phase, { step, x: normed, y: scratch.ba }, weights.ba);
+    addDeltaNet(
+      program,
+      phase,
+      {
+        steps,
+        scratch: scratch.delta,
+        weights,
+        state: caches.delta!,
+        shape: { ...config.delta, epsilon: config.rmsEps },
+      },
+      { mixed, ba: scratch.ba, out: mixerOut },
+    );
+    addMatmul(program, phase, { step, x: mixerOut, y: hidden, accumulate: true }, weights.out);
+  } else {
+    const weights = layer.mixer.attention;
+    addMatmul(program, phase, { step, x: normed, y: mixed }, weights.qkv);
+    addAttention(program, phase, {
+      sizes: { ...config.attention, epsilon: config.rmsEps },
+      maxContext: parts.maxContext,
+      steps,
+      scratch: scratch.attention,
+      weights,
+      arenas: caches.arenas,
+      qkv: mixed,
+      out: mixerOut,
+    });
+    addMatmul(program, phase, { step, x: mixerOut, y: hidden, accumulate: true }, weights.out);
+  }
+}
+
+/** h += mlp(norm(h)), or the mixture of experts in its three parts. */
+function addBlock(
+  { route, experts, combine }: LayerPrograms,
+  phase: Phase,
+  parts: ForwardParts,
+  index: number,
+  layer: LayerWeights,
+): void {
+  const { config, steps: { step }, scratch } = parts;
+  const { normed: x, hidden: h, block, maxRows } = scratch;
+  addNorm(route, parts, layer.postNorm);
+  if (layer.block.kind === "dense") {
+    return addMlp(
+      route,
+      phase,
+      { step, x, y: h, accumulate: true, scratch: block },
+      layer.block.mlp,
+    );
+  }
+  if (config.mlp.kind === "dense") {
+    throw new TypeError("Cannot build a mixture of experts: the model is dense");
+  }
+  const { router, shared } = layer.block;
+  const moe: MoeParts = {
+    sizes: { ...config.mlp, hidden: config.hidden, layers: config.layers },
+    maxRows,
+    layer: index,
+    step,
+    scratch: block,
+    weights: { router, shared, pool: parts.pools[index]! },
+    x,
+    h,
+  };
+  addRoute(route, phase, moe);
+  addExperts(experts, phase, moe);
+  addCombine(combine, moe);
+}
+
+function addNorm(
+  program: Program,
+  { config, steps, scratch }: ForwardParts,
+  weight: GPUBuffer,
+): void {
+  program.add(
+    rmsNorm({ width: config.hidden, epsilon: config.rmsEps }),
+    { step: steps.step, x: scratch.hidden, weight, y: scratch.normed },
+    rmsNormGrid,
+  );
+}
+
+/** Logits of the wanted rows: always the kernels for a few rows, so that their bits do not depend on the phase. */
+function addHead(program: Program, { config, trunk, steps, scratch }: ForwardParts): void {
+  const { step, heads } = steps;
+  program.add(
+    gatherRows({ width: config.hidden }),
+    { step, heads, x: scratch.hidden, y: scratch.headHidden },
+    (shape) => gatherRowsGrid({ width: config.hidden }, shape),
+  );
+  program.add(
+    rmsNorm({ width: config.hidden, epsilon: config.rmsEps, head: true }),
+    { step, x: scratch.headHidden, weight: trunk.finalNorm, y: scratch.headNormed },
+    (shape) => [shape.headRows, 1, 1],
+  );
+  addMatmul(
+    program,
+    "decode",
+    { step, x: scratch.headNormed, y: scratch.logits, head: true },
+    trunk.head,
+  );
+}
