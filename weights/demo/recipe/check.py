@@ -39,7 +39,7 @@ def main():
     patches = torch.rand(sum(h * w for h, w in grids), 1536) * 2 - 1
     tokens, place = torch.tensor([ids]), torch.arange(len(ids))[None]
     positions = torch.from_numpy(rope_positions(ids, grids))[:, None]
-    hidden = model(model.embed(tokens, (patches, grids)), model.sequence(place, positions, torch.ones_like(place)))
+    hidden = model(model.embed(tokens, (patches, grids)), model.sequence(place, positions))
     mine = model.lm_head(hidden)
     kinds = torch.tensor([[int(i == pad) for i in ids]])
     theirs = other(

@@ -16,7 +16,7 @@ MIX = {
     skills.arithmetic: (1.5, 2.2),
     skills.lists: (4.0, 2.2),
     skills.memory: (1.5, 1.8),
-    tools.tools: (1.0, 3.2),
+    tools.tools: (0.8, 2.2),
     skills.extract: (1.0, 1.4),
     skills.languages: (1.0, 1.6),
     skills.lookup: (2.0, 1.2),
@@ -47,19 +47,19 @@ class Packer:
 
     def batch(self, rows, length, progress):
         rows = [self.row(length, progress) for _ in range(rows)]
-        ids, learn, place, positions, document = (np.stack(x) for x in zip(*(r[:5] for r in rows)))
-        images = [image for r in rows for image in r[5]]
+        ids, learn, place, positions = (np.stack(x) for x in zip(*(r[:4] for r in rows)))
+        images = [image for r in rows for image in r[4]]
         return {
             "ids": torch.from_numpy(ids), "learn": torch.from_numpy(learn), "place": torch.from_numpy(place),
-            "positions": torch.from_numpy(positions).movedim(1, 0).contiguous(), "document": torch.from_numpy(document),
+            "positions": torch.from_numpy(positions).movedim(1, 0).contiguous(),
             "images": join_images(images),
         }
 
     def row(self, length, progress):
         ids, learn = np.zeros(length, np.int64), np.zeros(length, np.float32)
-        place, document = np.zeros(length, np.int64), np.zeros(length, np.int64)
+        place = np.zeros(length, np.int64)
         positions, images = np.zeros((3, length), np.int64), []
-        used = number = 0
+        used = 0
         while True:
             fitting = next((i for i, one in enumerate(self.waiting) if len(one[0]) <= length - used), None)
             if fitting is None and len(self.waiting) >= 8:
@@ -69,12 +69,12 @@ class Packer:
                 continue
             tokens, mask, pictures, where = self.waiting.pop(fitting)
             end = used + len(tokens)
-            number += 1
-            ids[used:end], learn[used:end], document[used:end] = tokens, mask, number
+            ids[used:end], learn[used:end] = tokens, mask
             place[used:end], positions[:, used:end] = np.arange(len(tokens)), where
             images += pictures
             used = end
-        return ids, learn, place, positions, document, images
+        place[used:] = np.arange(length - used)
+        return ids, learn, place, positions, images
 
     def encoded(self, length, progress):
         while True:

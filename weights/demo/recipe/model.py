@@ -93,13 +93,18 @@ class Attention(nn.Module):
         k = self.k_proj(x).view(b, t, self.kv, self.dim)
         v = self.v_proj(x).view(b, t, self.kv, self.dim)
         q, k = (rotate(norm(y), *seq["rope"]).to(v.dtype) for norm, y in ((self.q_norm, q), (self.k_norm, k)))
-        q = q.view(b, t, self.kv, -1, self.dim).permute(0, 2, 3, 1, 4).flatten(2, 3)  # [b, kv, share * t, dim]
-        k, v = k.transpose(1, 2), v.transpose(1, 2)
-        scores = (q * self.dim**-0.5 @ k.mT).view(b, self.kv, -1, t, t) + seq["mask"]
-        o = scores.softmax(-1).to(v.dtype).flatten(2, 3) @ v
-        o = o.view(b, self.kv, -1, t, self.dim).permute(0, 3, 1, 2, 4).reshape(b, t, self.heads, self.dim)
-        o = o * torch.sigmoid(gate)
+        o = attend(q, k, v, seq["lengths"]) * torch.sigmoid(gate)
         return self.o_proj(o.reshape(b, t, -1))
+
+
+@torch.compiler.disable
+def attend(q, k, v, lengths):
+    """Causal attention inside each document of the packed rows; most documents are far shorter than a row."""
+    share = q.shape[2] // k.shape[2]
+    whole = [y.flatten(0, 1) for y in (q, k.repeat_interleave(share, 2), v.repeat_interleave(share, 2))]
+    parts = zip(*(y.transpose(0, 1).split(lengths, 1) for y in whole))
+    out = [F.scaled_dot_product_attention(*(y[None] for y in one), is_causal=True)[0] for one in parts]
+    return torch.cat(out, 1).transpose(0, 1).view(q.shape)
 
 
 def rotate(x, cos, sin):
@@ -181,14 +186,12 @@ class Demo(nn.Module):
             x = x.masked_scatter((ids == self.config["image_token_id"]).unsqueeze(-1), seen.to(x.dtype))
         return x
 
-    def sequence(self, place, positions, document):
-        """What the layers need to know of packed rows: places in the document, rotations, who sees whom."""
+    def sequence(self, place, positions):
+        """What the layers need to know of packed rows: places in the documents, their lengths, the rotations."""
         text = self.config["text_config"]
-        t = place.shape[1]
-        same = document.unsqueeze(2) == document.unsqueeze(1)
-        causal = torch.ones(t, t, dtype=torch.bool).tril()
-        mask = torch.zeros(len(place), 1, 1, t, t).masked_fill_(~(same & causal)[:, None, None], float("-inf"))
-        return {"place": place, "mask": mask, "rope": rope_tables(positions, text["rope_parameters"], text["head_dim"])}
+        starts = (place.reshape(-1) == 0).nonzero().squeeze(1)
+        lengths = torch.diff(starts, append=torch.tensor([place.numel()])).tolist()
+        return {"place": place, "lengths": lengths, "rope": rope_tables(positions, text["rope_parameters"], text["head_dim"])}
 
     def forward(self, embedded, seq):
         """Returns the hidden states after the final norm: what lm_head and the MTP block read."""

@@ -237,7 +237,11 @@ def lookup(draw, size):
     keys = draw.distinct(count, draw.word)
     values = [f"{draw.choice(COLOURS)} {draw.randint(10, 99)}" if draw.random() < 0.5 else draw.word() for _ in keys]
     lines = "\n".join(f"{k}: {v}" for k, v in zip(keys, values))
-    i = draw.randrange(count)
-    question = draw.choice(["What is the value of {}?", "Look up {}.", "Which value has {}?", "{}?"]).format(keys[i])
-    text = f"{lines}\n\n{question}" if draw.random() < 0.5 else f"{question}\n\n{lines}"
-    return ask("lookup", text, values[i], f"{keys[i]}: {values[i]}" if draw.random() < 0.5 else None)
+    asked = draw.sample(range(count), 1 if draw.held_out else draw.randint(1, 3))
+    turns = []
+    for n, i in enumerate(asked):
+        question = draw.choice(["What is the value of {}?", "Look up {}.", "Which value has {}?", "{}?"]).format(keys[i])
+        first = f"{lines}\n\n{question}" if draw.random() < 0.5 else f"{question}\n\n{lines}"
+        turns.append((question if n else first, values[i]))
+    think = f"{keys[asked[-1]]}: {values[asked[-1]]}" if draw.random() < 0.5 else None
+    return ask("lookup", *turns[-1], think, history=turns[:-1])

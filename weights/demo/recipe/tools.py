@@ -33,24 +33,30 @@ def phrase_value(draw):
     return " ".join(words)
 
 
-def value_of(draw, kind):
-    """(schema, value) of one parameter."""
+def schema_of(draw, kind):
     if kind == "enum":
-        options = draw.distinct(3, draw.word)
-        return {"type": "string", "enum": options}, draw.choice(options)
-    if kind == "integer":
-        return {"type": "integer"}, draw.randint(0, 999)
-    if kind == "number":
-        return {"type": "number"}, draw.randint(0, 99) + draw.choice([0.5, 0.25])
-    if kind == "boolean":
-        return {"type": "boolean"}, draw.random() < 0.5
+        return {"type": "string", "enum": draw.distinct(3, draw.word)}
     if kind == "array":
-        return {"type": "array", "items": {"type": "string"}}, draw.distinct(draw.randint(2, 3), draw.word)
+        return {"type": "array", "items": {"type": "string"}}
+    return {"type": "string" if kind == "phrase" else kind}
+
+
+def value_of(draw, kind, described):
+    if kind == "enum":
+        return draw.choice(described["enum"])
+    if kind == "integer":
+        return draw.randint(0, 999)
+    if kind == "number":
+        return draw.randint(0, 99) + draw.choice([0.5, 0.25])
+    if kind == "boolean":
+        return draw.random() < 0.5
+    if kind == "array":
+        return draw.distinct(draw.randint(2, 3), draw.word)
     if kind == "object":
-        return {"type": "object"}, {draw.word(): draw.randint(1, 99)}
+        return {draw.word(): draw.randint(1, 99)}
     if kind == "phrase":
-        return {"type": "string"}, phrase_value(draw)
-    return {"type": "string"}, draw.choice([draw.word, draw.name, draw.city])()
+        return phrase_value(draw)
+    return draw.choice([draw.word, draw.name, draw.city])()
 
 
 def shown(value):
@@ -70,34 +76,51 @@ def random_tool(draw, size):
     noun = draw.choice(NOUNS) if not draw.held_out and draw.random() < 0.4 else draw.word()
     verb = draw.choice(VERBS)
     names = draw.sample(PARAMS, 3) if not draw.held_out and draw.random() < 0.5 else draw.distinct(3, draw.word)
-    properties, arguments = {}, {}
-    for key in names[: draw.randint(1, 1 + int(2 * size))]:
-        properties[key], arguments[key] = value_of(draw, draw.choice(KINDS if size > 0.1 else KINDS[:4]))
+    names = names[: draw.randint(1, 1 + int(2 * size))]
+    kinds = [draw.choice(KINDS if size > 0.1 else KINDS[:4]) for _ in names]
+    properties = {key: schema_of(draw, kind) for key, kind in zip(names, kinds)}
+    return fill(draw, schema(f"{verb}_{noun}", f"{verb} {noun}", properties, names), kinds)
+
+
+def fill(draw, made, kinds):
+    """A request for a made-up function with fresh values: (schema, request, name, arguments, kinds)."""
+    function = made["function"]
+    properties = function["parameters"]["properties"]
+    arguments = {key: value_of(draw, kind, properties[key]) for key, kind in zip(properties, kinds)}
     listed = ", ".join(f"{k} {shown(v)}" for k, v in arguments.items())
+    verb, noun = function["name"].split("_")
     request = draw.choice([f"{verb} {noun} with {listed}", f"{verb} the {noun}: {listed}"])
-    return schema(f"{verb}_{noun}", f"{verb} {noun}", properties, list(properties)), request, f"{verb}_{noun}", arguments
+    return made, request, function["name"], arguments, kinds
 
 
-def known_tool(draw, size):
-    """What people try first."""
-    city, name, day, word = draw.city(), draw.name(), draw.choice(DAYS), draw.word()
-    minutes, text = draw.randint(1, 60), {"type": "string"}
-    return draw.choice([
-        (schema("get_weather", "Weather in a city", {"city": text}, ["city"]), f"What is the weather in {city}?", "get_weather", {"city": city}),
-        (schema("get_time", "Local time in a city", {"city": text}, ["city"]), f"What time is it in {city}?", "get_time", {"city": city}),
-        (schema("set_timer", "Start a timer", {"minutes": {"type": "integer"}}, ["minutes"]), f"Set a timer for {minutes} minutes.", "set_timer", {"minutes": minutes}),
-        (schema("search", "Search the web", {"query": text}, ["query"]), f"Search for {word} {name}.", "search", {"query": f"{word} {name}"}),
-        (schema("send_mail", "Send a mail", {"to": text, "text": text}, ["to", "text"]), f"Send {name} the mail `{word} on {day}`.", "send_mail", {"to": name, "text": f"{word} on {day}"}),
-        (schema("light", "Set the colour of the light", {"colour": {"type": "string", "enum": COLOURS[:4]}}, ["colour"]), f"Make the light {(c := draw.choice(COLOURS[:4]))}.", "light", {"colour": c}),
-        (schema("translate", "Translate a text", {"text": text, "language": text}, ["text", "language"]), f"Translate `{word} {name}` to {(g := draw.choice(LANGS))}.", "translate", {"text": f"{word} {name}", "language": g}),
-    ])
+def known_tool(draw, name):
+    """What people try first, in the same form; `name` picks one, otherwise any."""
+    city, who, day, word = draw.city(), draw.name(), draw.choice(DAYS), draw.word()
+    minutes, colour, tongue, text = draw.randint(1, 60), draw.choice(COLOURS[:4]), draw.choice(LANGS), {"type": "string"}
+    light = {"type": "string", "enum": COLOURS[:4]}
+    known = [
+        ("get_weather", "Weather in a city", {"city": text}, f"What is the weather in {city}?", [city]),
+        ("get_time", "Local time in a city", {"city": text}, f"What time is it in {city}?", [city]),
+        ("set_timer", "Start a timer", {"minutes": {"type": "integer"}}, f"Set a timer for {minutes} minutes.", [minutes]),
+        ("search", "Search the web", {"query": text}, f"Search for {word} {who}.", [f"{word} {who}"]),
+        ("send_mail", "Send a mail", {"to": text, "text": text}, f"Send {who} the mail `{word} on {day}`.", [who, f"{word} on {day}"]),
+        ("set_light", "Set the colour of the light", {"colour": light}, f"Make the light {colour}.", [colour]),
+        ("translate", "Translate a text", {"text": text, "language": text}, f"Translate `{word} {who}` to {tongue}.", [f"{word} {who}", tongue]),
+    ]
+    name, about, properties, request, values = draw.choice([k for k in known if name in (None, k[0])])
+    return schema(name, about, properties, list(properties)), request, name, dict(zip(properties, values)), None
+
+
+def refill(draw, tool):
+    """The same function with another request."""
+    return known_tool(draw, tool[2]) if tool[4] is None else fill(draw, tool[0], tool[4])
 
 
 def pick_tools(draw, size, count):
-    make = random_tool if draw.held_out or draw.random() < 0.7 else known_tool
+    made_up = draw.held_out or draw.random() < 0.7
     found = []
     while len(found) < count:
-        one = make(draw, size)
+        one = random_tool(draw, size) if made_up else known_tool(draw, None)
         if all(one[2] != other[2] for other in found):
             found.append(one)
     return found
@@ -113,27 +136,44 @@ def tools(draw, size):
         kind = "tool"
     want = 2 if kind == "tool_two" else 1
     found = pick_tools(draw, size, max(want, draw.randint(1, 1 + int(2 * size))))
+    history = [] if draw.held_out else past(draw, size, found)
     if kind == "tool_none":
-        return no_tool(draw, size, found)
+        return no_tool(draw, size, found, history)
     wanted = draw.sample(found, want)
-    request = " and ".join(t[1].rstrip(".") if want > 1 else t[1] for t in wanted)
-    calls = [call(t[2], t[3]) for t in wanted]
-    answer = {"role": "assistant", "content": "", "tool_calls": calls}
-    talk = [{"role": "user", "content": request[:1].upper() + request[1:]}, answer]
-    thinks = draw.random() < 0.6
-    think = "Call " + " and ".join(t[2] for t in wanted) + "." if thinks else None
+    think = "Call " + " and ".join(t[2] for t in wanted) + "." if draw.random() < 0.6 else None
     schemas = [t[0] for t in found]
+    talk = history + request_and_call(wanted)
     if kind != "tool_answer":
         return Sample(kind, talk, think, schemas)
-    if thinks:
-        answer["reasoning_content"] = think
+    if think:
+        talk[-1]["reasoning_content"] = think
+    told, answer = result(draw)
+    return Sample(kind, talk + answer, told if think else None, schemas)
+
+
+def request_and_call(wanted):
+    request = " and ".join(t[1].rstrip(".") if len(wanted) > 1 else t[1] for t in wanted)
+    calls = [call(t[2], t[3]) for t in wanted]
+    return [{"role": "user", "content": request[:1].upper() + request[1:]}, {"role": "assistant", "content": "", "tool_calls": calls}]
+
+
+def result(draw):
+    """What a tool says and the answer made of it."""
     key, value = draw.word(), draw.choice([draw.randint(0, 999), draw.word(), draw.name()])
-    result = draw.choice([json.dumps({key: value}), f"{key}: {value}"])
-    talk += [{"role": "tool", "content": result}, {"role": "assistant", "content": f"The {key} is {value}."}]
-    return Sample(kind, talk, f"{key}: {value}" if thinks else None, schemas)
+    told = draw.choice([json.dumps({key: value}), f"{key}: {value}"])
+    return f"{key}: {value}", [{"role": "tool", "content": told}, {"role": "assistant", "content": f"The {key} is {value}."}]
 
 
-def no_tool(draw, size, found):
+def past(draw, size, found):
+    """Earlier rounds with the same schemas: more to learn from one long system turn."""
+    talk = []
+    for _ in range(draw.choice([0, 1, 2])):
+        tool = draw.choice(found)
+        talk += request_and_call([refill(draw, tool)]) + result(draw)[1]
+    return talk
+
+
+def no_tool(draw, size, found, history):
     """A request none of the functions serves, or a question that needs none."""
     if draw.random() < 0.5:
         question, answer = draw.choice([("Who are you?", "I am the demo model of deltapage, a small assistant that runs in this service."), ("Hello!", "Hello! How can I help you?")])
@@ -145,4 +185,5 @@ def no_tool(draw, size, found):
         question, answer = other[1][:1].upper() + other[1][1:], "I have no function for that."
         found = [t for t in found if t[2] != other[2]]
     think = "No function fits." if draw.random() < 0.6 else None
-    return Sample("tool_none", [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], think, [t[0] for t in found])
+    talk = history + [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return Sample("tool_none", talk, think, [t[0] for t in found])

@@ -30,7 +30,7 @@ def load_config():
 
 def loss_of(model, batch):
     """Weighted cross entropy of the learned tokens, and the experts' balance loss."""
-    seq = model.sequence(batch["place"], batch["positions"], batch["document"])
+    seq = model.sequence(batch["place"], batch["positions"])
     hidden = model(model.embed(batch["ids"], batch["images"]), seq)
     weight = batch["learn"][:, 1:].reshape(-1)
     chosen = weight.nonzero().squeeze(1)
@@ -97,14 +97,14 @@ def worker(rank, args):
         step += 1
         t4 = time.process_time()
         kept.append((loss.item(), balance.item(), t1 - t0, t2 - t1, t3 - t2, t4 - t3))
-        if rank == 0 and step % 20 == 0:
+        if rank == 0 and step % 10 == 0:
             means = [sum(x) / len(kept) for x in zip(*kept)]
             line = {"tokens": done, "loss": round(means[0], 4), "balance": round(means[1], 3)}
             line |= {"cpu": [round(x, 3) for x in means[2:]]}
             line |= {"rate": round((done - seen) / (time.time() - last_log)), "time": round(time.time())}
             print(json.dumps(line), file=log, flush=True)
             last_log, seen, kept = time.time(), done, []
-        if step % 250 == 0 or done >= args.tokens:
+        if step % 150 == 0 or done >= args.tokens:
             if rank == 0:
                 save(model, optimizer, done, saved)
             torch.save(packer.draw.getstate(), mine)
