@@ -17,6 +17,10 @@ export function newProgram(): Program {
   return new Program(device, kernels);
 }
 
+device.addEventListener("uncapturederror", (event) => {
+  throw (event as GPUUncapturedErrorEvent).error;
+});
+
 /** A buffer with `data`, or of so many words with NaN in each. */
 export function place(data: Words | number): GPUBuffer {
   const words = typeof data === "number" ? new Uint32Array(data).fill(0x7fc00123) : data;

@@ -63,8 +63,7 @@ fn multiply_quad(start: Sums, thread: u32, quad: u32) -> Sums {
 }
 
 fn multiply_tiles(start: Sums, thread: u32) -> Sums {
-  let one = multiply_quad(start, thread, 0u);
-  let two = multiply_quad(one, thread, 1u);
-  let three = multiply_quad(two, thread, 2u);
-  return multiply_quad(three, thread, 3u);
+  var sums = start;
+  for (var quad = 0u; quad < 4u; quad++) { sums = multiply_quad(sums, thread, quad); }
+  return sums;
 }

@@ -1,0 +1,32 @@
+/** The plain MLP of dense models, and of the shared expert: down(silu(gate x) * up x). @module */
+import { swiglu, swigluGrid } from "../../shaders/swiglu/swiglu.ts";
+import type { Program } from "../gpu/program.ts";
+import { addMatmul } from "./linear.ts";
+import type { MlpWeights, Phase, Scratch } from "./parts.ts";
+
+/** Where an MLP reads and writes; f32 rows of the model's width. */
+export interface MlpIo {
+  readonly step: GPUBuffer;
+  readonly x: GPUBuffer;
+  readonly y: GPUBuffer;
+  /** Add to y instead of replacing it. */
+  readonly accumulate?: boolean;
+  /** Buffers of the sizes that `mlpScratch` names. */
+  readonly scratch: Scratch;
+}
+
+/** Bytes of the scratch buffers of an MLP, by name. */
+export function mlpScratch(dff: number, maxRows: number): Record<string, number> {
+  return { mlpGateUp: 4 * maxRows * 2 * dff, mlpAct: 4 * maxRows * dff };
+}
+
+/** Adds `y (+)= down(silu(gate x) * up x)`. */
+export function addMlp(program: Program, phase: Phase, io: MlpIo, weights: MlpWeights): void {
+  const { step, x, y, accumulate = false } = io;
+  const gateUp = io.scratch.mlpGateUp!;
+  const act = io.scratch.mlpAct!;
+  const shape = { dff: weights.down.k };
+  addMatmul(program, phase, { step, x, y: gateUp }, weights.gateUp);
+  program.add(swiglu(shape), { step, x: gateUp, y: act }, (s) => swigluGrid(shape, s));
+  addMatmul(program, phase, { step, x: act, y, accumulate }, weights.down);
+}

@@ -1,0 +1,81 @@
+/** Test experts packed as slots, and pools of them on the GPU. @module */
+import type { ExpertPool } from "../runtime/model/parts.ts";
+import { expertLayout, type ExpertPart } from "../shaders/common/expert_layout.ts";
+import type { FormatName } from "../shaders/common/formats.ts";
+import { NONE } from "../shaders/common/step.ts";
+import type { ExpertWeights } from "../shaders/moe_experts/naive.ts";
+import { place } from "./placed.ts";
+import { testMatrix } from "./shaders/weights.ts";
+
+/** Experts with the bytes of their slots. */
+export interface TestExperts {
+  readonly format: FormatName;
+  readonly stride: number;
+  readonly slots: readonly Uint8Array[];
+  readonly dense: readonly ExpertWeights[];
+}
+
+/** `count` different experts. */
+export function testExperts(
+  format: FormatName,
+  { hidden, dff, count }: { hidden: number; dff: number; count: number },
+): TestExperts {
+  const layout = expertLayout({ hidden, dff, format });
+  const slots: Uint8Array[] = [];
+  const dense: ExpertWeights[] = [];
+  for (let expert = 0; expert < count; expert++) {
+    const slot = new Uint8Array(layout.stride);
+    const put = (part: ExpertPart, scale: ExpertPart | undefined, salt: number) => {
+      const matrix = testMatrix(format, { n: part.rows, k: part.columns }, 100 * expert + salt);
+      slot.set(new Uint8Array(matrix.codes.buffer, 0, part.byteLength), part.offset);
+      if (scale) slot.set(new Uint8Array(matrix.scales.buffer, 0, scale.byteLength), scale.offset);
+      return matrix.dense;
+    };
+    dense.push({
+      gate: put(layout.gate, layout.gateScale, 10),
+      up: put(layout.up, layout.upScale, 20),
+      down: put(layout.down, layout.downScale, 30),
+    });
+    slots.push(slot);
+  }
+  return { format, stride: layout.stride, slots, dense };
+}
+
+/** A pool with one slot an expert, in another order than the ids, cut into chunks of so many slots. */
+export function placePool(experts: TestExperts, chunkSlots: readonly number[]): ExpertPool {
+  const count = experts.slots.length;
+  let firstSlot = 0;
+  const chunks = chunkSlots.map((slots) => {
+    const bytes = new Uint8Array(slots * experts.stride);
+    for (let i = 0; i < slots; i++) {
+      const expert = expertIn(firstSlot + i, count);
+      bytes.set(experts.slots[expert]!, i * experts.stride);
+    }
+    const chunk = { firstSlot, slots, buffer: place(new Uint32Array(bytes.buffer)) };
+    firstSlot += slots;
+    return chunk;
+  });
+  return {
+    format: experts.format,
+    slots: firstSlot,
+    chunks,
+    table: place(slotTable(count, () => true)),
+  };
+}
+
+/** The table of a pool from `placePool` with the slots of the experts that `has` names. */
+export function slotTable(
+  count: number,
+  has: (expert: number) => boolean,
+): Uint32Array<ArrayBuffer> {
+  const table = new Uint32Array(count).fill(NONE);
+  for (let slot = 0; slot < count; slot++) {
+    const expert = expertIn(slot, count);
+    if (has(expert)) table[expert] = slot;
+  }
+  return table;
+}
+
+function expertIn(slot: number, count: number): number {
+  return count - 1 - slot;
+}

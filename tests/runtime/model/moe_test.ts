@@ -1,0 +1,198 @@
+import { assertEquals } from "@std/assert";
+import {
+  addCombine,
+  addExperts,
+  addRoute,
+  moeIdStride,
+  type MoeParts,
+  moeScratch,
+  type MoeSizes,
+  stopValues,
+} from "../../../runtime/model/moe.ts";
+import type { Phase } from "../../../runtime/model/parts.ts";
+import type { FormatName } from "../../../shaders/common/formats.ts";
+import { matmulNaive } from "../../../shaders/matmul/naive.ts";
+import { moeCombineNaive } from "../../../shaders/moe_combine/naive.ts";
+import { moeExpertsNaive } from "../../../shaders/moe_experts/naive.ts";
+import { moeRouteNaive } from "../../../shaders/moe_route/naive.ts";
+import { STEP } from "../../../shaders/common/step.ts";
+import { swigluNaive } from "../../../shaders/swiglu/naive.ts";
+import { assertClose } from "../../assert_close.ts";
+import { placePool, slotTable, type TestExperts, testExperts } from "../../expert_pool.ts";
+import { pattern } from "../../pattern.ts";
+import { newProgram, place, placeMatrix, read, run, write } from "../../placed.ts";
+import { stepBuffers } from "../../step.ts";
+
+const SIZES: MoeSizes = { hidden: 144, experts: 20, topK: 5, dff: 80, sharedDff: 48, layers: 3 };
+const LAYER = 1;
+const ALL = [20];
+
+/** One block with its input and its dense twin. */
+interface Block {
+  readonly sizes: MoeSizes;
+  readonly x: Float32Array<ArrayBuffer>;
+  readonly h: Float32Array<ArrayBuffer>;
+  readonly experts: TestExperts;
+  readonly format: FormatName;
+}
+
+function block(format: FormatName, sizes: MoeSizes, rows: number): Block {
+  return {
+    sizes,
+    format,
+    x: pattern(rows * sizes.hidden, 1),
+    h: pattern(rows * sizes.hidden, 2),
+    experts: testExperts(format, { ...sizes, count: sizes.experts }),
+  };
+}
+
+function matrices({ sizes: { hidden, experts, sharedDff }, format }: Block) {
+  return {
+    router: placeMatrix("bf16", { n: experts + 1, k: hidden }, 50),
+    gateUp: placeMatrix(format, { n: 2 * sharedDff, k: hidden, scaleRows: 16 }, 60),
+    down: placeMatrix(format, { n: hidden, k: sharedDff }, 70),
+  };
+}
+
+function naive(it: Block): { ids: Uint32Array; h: Float64Array } {
+  const { router, gateUp, down } = matrices(it);
+  const { sizes, x } = it;
+  const { ids, ...routes } = moeRouteNaive(matmulNaive(x, router.dense, sizes.hidden), sizes);
+  const act = swigluNaive(matmulNaive(x, gateUp.dense, sizes.hidden), sizes.sharedDff);
+  const shared = matmulNaive(act, down.dense, sizes.sharedDff);
+  const routed = moeExpertsNaive({ x, ids, ...sizes }, (id) => it.experts.dense[id]!);
+  return { ids, h: moeCombineNaive(it.h, { routed, shared, ...routes }, sizes) };
+}
+
+function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): MoeParts {
+  const { router, gateUp, down } = matrices(it);
+  const rows = it.x.length / it.sizes.hidden;
+  const scratch = Object.fromEntries(
+    Object.entries(moeScratch(it.sizes, maxRows)).map(([name, bytes]) => [name, place(bytes / 4)]),
+  );
+  write(scratch.stopValues!, stopValues(it.sizes.layers));
+  return {
+    sizes: it.sizes,
+    maxRows,
+    layer: LAYER,
+    step: place(stepBuffers([{ rows }]).step),
+    scratch,
+    weights: {
+      router: router.matrix,
+      shared: { gateUp: gateUp.matrix, down: down.matrix },
+      pool: placePool(it.experts, chunkSlots),
+    },
+    x: place(it.x),
+    h: place(it.h),
+  };
+}
+
+function programs(phase: Phase, parts: MoeParts) {
+  const [route, experts, combine] = [newProgram(), newProgram(), newProgram()];
+  addRoute(route, phase, parts);
+  addExperts(experts, phase, parts);
+  addCombine(combine, parts);
+  return { route, experts, combine };
+}
+
+/** The block's new residual stream with all experts resident. */
+async function whole(it: Block, phase: Phase, chunkSlots: readonly number[]): Promise<number[]> {
+  const rows = it.x.length / it.sizes.hidden;
+  const parts = placeParts(it, chunkSlots, rows + 3);
+  const { route, experts, combine } = programs(phase, parts);
+  await run([route, experts, combine], { rows });
+  return [...await read(parts.h, it.h.length)];
+}
+
+async function idsOf(parts: MoeParts, rows: number): Promise<number[]> {
+  const { sizes, maxRows, layer, scratch } = parts;
+  const first = layer * moeIdStride(sizes, maxRows);
+  const words = await read(scratch.ids!, first + rows * sizes.topK);
+  return [...new Uint32Array(words.buffer).subarray(first, words.length)];
+}
+
+const WIDE: MoeSizes = { hidden: 320, experts: 33, topK: 8, dff: 192, sharedDff: 32, layers: 2 };
+
+for (const format of ["fp8", "bf16"] as const) {
+  for (
+    const [phase, rows, sizes] of [
+      ["decode", 1, SIZES],
+      ["decode", 16, WIDE],
+      ["prefill", 5, SIZES],
+      ["prefill", 17, WIDE],
+      ["prefill", 70, { ...SIZES, experts: 3, topK: 2 }],
+    ] as const
+  ) {
+    Deno.test(`addRoute(), addExperts(), addCombine() match naive: ${format}, ${phase} of ${rows} rows, top ${sizes.topK} of ${sizes.experts}`, async () => {
+      const it = block(format, sizes, rows);
+      // f32 sums of up to 320 products, three deep; logits of about 10 in f32 through exp.
+      assertClose("h", await whole(it, phase, [sizes.experts]), naive(it).h, 4e-6);
+    });
+  }
+}
+
+Deno.test("a mixture of experts gives a decoded row the same bits alone and among others", async () => {
+  const it = block("fp8", SIZES, 16);
+  const together = await whole(it, "decode", ALL);
+  for (const row of [0, 6, 15]) {
+    const [from, to] = [row * SIZES.hidden, (row + 1) * SIZES.hidden];
+    const one = { ...it, x: it.x.slice(from, to), h: it.h.slice(from, to) };
+    assertEquals(await whole(one, "decode", ALL), together.slice(from, to));
+    assertEquals(await whole(one, "prefill", ALL), together.slice(from, to));
+  }
+});
+
+Deno.test("addExperts() gives the same bits from one chunk of the pool and from three", async () => {
+  for (const [phase, rows] of [["decode", 3], ["prefill", 40]] as const) {
+    const it = block("fp8", SIZES, rows);
+    assertEquals(await whole(it, phase, [1, 12, 7]), await whole(it, phase, ALL), phase);
+  }
+});
+
+Deno.test("addExperts() gives the same bits in waves as at once, and leaves other pairs alone", async () => {
+  for (const [phase, rows] of [["decode", 16], ["prefill", 40]] as const) {
+    const it = block("fp8", SIZES, rows);
+    const want = await whole(it, phase, ALL);
+    const parts = placeParts(it, [9, 11], rows);
+    const { route, experts, combine } = programs(phase, parts);
+    await run([route], { rows });
+    const ids = await idsOf(parts, rows);
+    const first = (id: number) => id % 3 === 1;
+    write(parts.weights.pool.table, slotTable(SIZES.experts, first));
+    await run([experts], { rows });
+    const half = await read(parts.scratch.expertOut!, ids.length * SIZES.hidden);
+    ids.forEach((id, pair) => {
+      const out = half.subarray(pair * SIZES.hidden, (pair + 1) * SIZES.hidden);
+      assertEquals(out.every(Number.isNaN), !first(id), `${phase}, pair ${pair}`);
+    });
+    write(parts.weights.pool.table, slotTable(SIZES.experts, (id) => !first(id)));
+    await run([experts, combine], { rows });
+    assertEquals([...await read(parts.h, want.length)], want, phase);
+  }
+});
+
+Deno.test("addRoute() stops the layer at a missing expert; the host brings it in and goes on", async () => {
+  for (const [phase, rows] of [["decode", 4], ["prefill", 20]] as const) {
+    const it = block("bf16", SIZES, rows);
+    const want = await whole(it, phase, ALL);
+    const { ids } = naive(it);
+    const parts = placeParts(it, ALL, rows);
+    write(parts.weights.pool.table, slotTable(SIZES.experts, (id) => id !== ids[3]));
+    const { route, experts, combine } = programs(phase, parts);
+    await run([route, experts, combine], { rows });
+    assertEquals(new Uint32Array((await read(parts.step, 4)).buffer)[STEP.stopped], LAYER + 1);
+    assertEquals([...await read(parts.h, it.h.length)], [...it.h], "nothing is added yet");
+    assertEquals(await idsOf(parts, rows), [...ids]);
+    write(parts.weights.pool.table, slotTable(SIZES.experts, () => true));
+    write(parts.step, stepBuffers([{ rows }]).step);
+    await run([experts, combine], { rows });
+    assertEquals([...await read(parts.h, it.h.length)], want, phase);
+  }
+});
+
+Deno.test("a mixture of experts is 8 dispatches a decoded row", async () => {
+  const it = block("fp8", SIZES, 1);
+  const parts = placeParts(it, ALL, 16);
+  const { route, experts, combine } = programs("decode", parts);
+  assertEquals(await run([route, experts, combine], { rows: 1 }), 8);
+});
