@@ -102,12 +102,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     rest[thread] = fma(-factors.xxxx, key_sum, v);
     workgroupBarrier();
 
-    // Rows past the end have zeros in T's columns that count, and their own row is not used.
+    // A row past the end repeats the last row's T: harmless, its key is zero and so is its column of P.
     var d = add_rest(vec4<f32>(), 0u, quad, coefficients[at]);
     d = add_rest(d, 4u, quad, coefficients[at + 1u]);
     d = add_rest(d, 8u, quad, coefficients[at + 2u]);
     d = add_rest(d, 12u, quad, coefficients[at + 3u]);
-    d = select(vec4<f32>(), d, inside);
     writes[thread] = d;
     decayed[thread] = factors.z * d;
     workgroupBarrier();

@@ -93,6 +93,21 @@ Deno.test("deltaStep() leaves longer segments to the chunked kernels", async () 
   assertClose("state", got.state.slice(slot), want.state, 1e-6);
 });
 
+Deno.test("deltaStep() keeps the digits of a tiny softplus under a large rate", async () => {
+  const c = deltaCase(8, SMALL);
+  // softplus(-8) is 3.4e-4, of which 1 + e^-8 in f32 holds four digits; times e^8 it decides the decay.
+  const ba = c.ba.map((value, i) => i % 8 < 4 ? value : value / 8 - 8);
+  const strict = {
+    ...c,
+    ba,
+    a_log: new Float32Array(4).fill(8),
+    dt_bias: new Float32Array(4),
+  };
+  const state = pattern(widths(SMALL).slot, 3);
+  const got = await runStep([{ rows: 8, stateRead: 0, stateWrite: 0 }], strict, { state });
+  assertClose("state", got.state, deltaNaive(strict, state).state, 4e-6);
+});
+
 Deno.test("deltaStep() drifts by less than 1e-4 in 512 rows", async () => {
   const sizes = { keyHeads: 1, valueHeads: 2, keyDim: 128, valueDim: 16 };
   const { values } = widths(sizes);
