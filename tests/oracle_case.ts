@@ -38,6 +38,7 @@ export const ORACLE_CASES = [
   "odd_fp8",
   "blocks_fp8",
   "fused_bf16",
+  "split_bf16",
   "dense_tied_bf16",
   "dense_yarn_fp8",
 ] as const;

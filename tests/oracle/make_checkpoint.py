@@ -1,10 +1,11 @@
 """Writes a random snapshot of the Qwen3.5 family in one of the layouts that its publisher uses.
 
-    make_checkpoint.py CONFIG.json OUT_DIR [--layout fp8|bf16] [--seed N] [--shards N] [--narrow]
+    make_checkpoint.py CONFIG.json OUT_DIR [--layout fp8|bf16|split] [--seed N] [--shards N] [--narrow]
 
 CONFIG.json is a Hugging Face config.json: the wrapping form (`qwen3_5_moe`, `qwen3_5`; tensors under
 `model.language_model.`) or a bare text model (`*_text`; tensors under `model.`). `fp8` splits the experts
-into 2-D matrices with BF16 block scales, `bf16` fuses them into 3-D tensors. `--narrow` stores A_log and the
+into 2-D matrices with BF16 block scales, `bf16` fuses them into 3-D tensors, `split` is BF16 with 2-D experts,
+as transformers' own `save_pretrained` writes them. `--narrow` stores A_log and the
 DeltaNet norm as BF16, as Qwen3.6 does, in place of F32.
 
 Scales are chosen so that the model is worth comparing: every layer changes the residual stream, routing has
@@ -46,7 +47,7 @@ class Maker:
     def matrix(self, name, rows, columns, gain=1.0):
         """A weight [rows, columns] whose outputs have `gain` times the rms of its inputs."""
         values = self.normal((rows, columns), gain / columns**0.5)
-        if self.layout == "bf16":
+        if self.layout != "fp8":
             return self.put(name, values)
         codes, scales = quantise(values)
         self.tensors[name] = codes
@@ -101,7 +102,7 @@ def swiglu(maker, at, hidden, width, gain):
 
 def experts(maker, at, c):
     hidden, width, count = c["hidden_size"], c["moe_intermediate_size"], c["num_experts"]
-    if maker.layout == "fp8":
+    if maker.layout != "bf16":
         for expert in range(count):
             swiglu(maker, f"{at}{expert}.", hidden, width, 2.0)
         return
@@ -174,7 +175,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--layout", choices=["fp8", "bf16"], default="fp8")
+    parser.add_argument("--layout", choices=["fp8", "bf16", "split"], default="fp8")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--narrow", action="store_true", help="BF16 A_log and DeltaNet norm")

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { parseConfig } from "../../../runtime/model/config.ts";
 import { expectedTensors, headName, textPrefix } from "../../../runtime/model/names.ts";
+import { openSnapshot } from "../../../weights/mod.ts";
+import { loadOracleCase, ORACLE_CASES } from "../../oracle_case.ts";
 import { officialConfig } from "./official_config.ts";
 
 const BYTES: Readonly<Record<string, number>> = { BF16: 2, F32: 4, F8_E4M3: 1 };
@@ -57,4 +59,24 @@ Deno.test("headName() is the embedding table for tied models, and prefixes follo
     textPrefix((name) => name === "model.embed_tokens.weight" ? "BF16" : undefined),
     "model.",
   );
+});
+
+Deno.test("expectedTensors() fits every snapshot that transformers has read", () => {
+  for (const name of ORACLE_CASES) {
+    const { dir } = loadOracleCase(name, 0);
+    const config = parseConfig(JSON.parse(Deno.readTextFileSync(`${dir}/config.json`)));
+    const snapshot = openSnapshot(dir, { source: "pread" });
+    const rules = expectedTensors(
+      config,
+      (tensor) => snapshot.has(tensor) ? snapshot.tensor(tensor).dtype : undefined,
+    );
+    for (const [tensor, rule] of rules) {
+      const { shape, dtype } = snapshot.tensor(tensor);
+      assertEquals(shape, rule.shape, `${name}: ${tensor}`);
+      assertEquals(rule.dtypes.includes(dtype), true, `${name}: ${tensor} is ${dtype}`);
+    }
+    const skipped = [...snapshot.names()].filter((tensor) => !rules.has(tensor));
+    assertEquals(skipped.filter((tensor) => !/^(mtp|model\.visual)\./.test(tensor)), []);
+    snapshot.close();
+  }
 });
