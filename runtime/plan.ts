@@ -56,7 +56,10 @@ export class PlanError extends Error {
   override name = "PlanError";
 }
 
-const CUSTOMARY_CONTEXTS = [32768, 16384, 8192, 4096, 2048, 1024, 512];
+/** The longest context that is planned without being asked for, tokens. */
+export const LONGEST_DEFAULT_CONTEXT = 32768;
+
+const CUSTOMARY_CONTEXTS = [LONGEST_DEFAULT_CONTEXT, 16384, 8192, 4096, 2048, 1024, 512];
 /** KV room, in tokens, for each further sequence that runs beside one of full length. */
 const FURTHER_SEQUENCE_TOKENS = 4096;
 

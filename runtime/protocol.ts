@@ -21,6 +21,8 @@ export type ToWorker =
 /** From the worker to the HTTP side. */
 export type FromWorker =
   | { readonly type: "status"; readonly status: EngineStatus }
+  /** The snapshot's structure is sound: it may be announced. */
+  | { readonly type: "checked" }
   | { readonly type: "ready"; readonly info: ModelInfo }
   | { readonly type: "event"; readonly id: number; readonly event: EngineEvent }
   | {

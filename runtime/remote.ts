@@ -34,6 +34,8 @@ export class EngineBroken extends Error {
 /** Drives the engine in a worker. */
 export class RemoteEngine implements Engine {
   readonly ready: Promise<ModelInfo>;
+  /** Resolves when the snapshot's structure is known to be sound. */
+  readonly checked: Promise<void>;
   /** Resolves when the engine has failed for good. */
   readonly broken: Promise<EngineBroken>;
   readonly #options: EngineOptions;
@@ -43,6 +45,7 @@ export class RemoteEngine implements Engine {
   #worker: WorkerPort;
   #status: EngineStatus = { state: "loading", phase: "start", done: 0, total: 1 };
   #settleReady!: { resolve(info: ModelInfo): void; reject(error: Error): void };
+  #settleChecked!: () => void;
   #settleBroken!: (error: EngineBroken) => void;
   #nextId = 1;
   #restarts = 0;
@@ -55,6 +58,9 @@ export class RemoteEngine implements Engine {
       this.#settleReady = { resolve, reject };
     });
     this.ready.catch(() => {}); // whoever awaits it sees the error; nobody has to
+    this.checked = new Promise((resolve) => {
+      this.#settleChecked = resolve;
+    });
     this.broken = new Promise((resolve) => {
       this.#settleBroken = resolve;
     });
@@ -129,6 +135,8 @@ export class RemoteEngine implements Engine {
       case "status":
         this.#status = message.status;
         return;
+      case "checked":
+        return this.#settleChecked();
       case "ready":
         this.#status = { state: "ready" };
         return this.#settleReady.resolve(message.info);

@@ -47,7 +47,11 @@ async function handle(message: ToWorker): Promise<void> {
 
 async function open({ options }: Extract<ToWorker, { type: "open" }>): Promise<void> {
   try {
-    engine = await openEngine(options, (status) => self.postMessage({ type: "status", status }));
+    engine = await openEngine(options, {
+      onStatus: (status) => self.postMessage({ type: "status", status }),
+      onChecked: () => self.postMessage({ type: "checked" }),
+      log: (line) => console.error(`deltapage: ${line}`),
+    });
   } catch (error) {
     const wrong = [WeightsError, ConfigError, OptionError, PlanError].some((kind) =>
       error instanceof kind

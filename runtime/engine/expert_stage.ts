@@ -40,6 +40,11 @@ export class ExpertStage {
     this.#window = layers;
   }
 
+  /** Whether nothing is left to page: every expert is resident, the step needs no stops. */
+  isIdle(): boolean {
+    return this.#parts.pager.isComplete();
+  }
+
   /** Runs embedding and all layers; on return all work is submitted. Returns the dispatches recorded. */
   async run(programs: ForwardPrograms, shape: StepShape): Promise<number> {
     const { layers } = programs;

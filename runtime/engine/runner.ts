@@ -9,7 +9,8 @@ import type { Readback } from "../gpu/readback.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
 import { DECODE_ROWS, type Phase, type StepBuffers } from "../model/parts.ts";
 import type { RopeRow } from "../model/rope.ts";
-import type { Sampler } from "../model/sampler.ts";
+import { readSample, SAMPLE_BYTES, type SamplerSizes, writeSamplerSlot } from "../model/sampler.ts";
+import type { Program } from "../gpu/program.ts";
 import type { ModelScratch } from "../model/scratch.ts";
 import type { GenerateRequest } from "../contract.ts";
 import type { Runner } from "./core.ts";
@@ -23,7 +24,9 @@ export interface RunnerParts {
   readonly programs: Readonly<Record<Phase, ForwardPrograms>>;
   readonly steps: StepBuffers;
   readonly scratch: ModelScratch;
-  readonly sampler: Sampler;
+  /** Samples the head rows. */
+  readonly sampling: Program;
+  readonly samplerSizes: SamplerSizes;
   /** f32 pairs a row of the rope table. */
   readonly rotaryDim: number;
   readonly ropeRow: RopeRow;
@@ -32,7 +35,7 @@ export interface RunnerParts {
   /** Copies the embedding row of `token` into `into`. */
   readonly readEmbedding: (token: number, into: Uint8Array<ArrayBuffer>) => void;
   readonly readback: Readback;
-  /** Pages experts; null when every expert is resident or there are none. */
+  /** Pages experts until all are resident; null in a dense model. */
   readonly experts: ExpertStage | null;
 }
 
@@ -78,7 +81,14 @@ export class GpuRunner implements Runner {
   }
 
   prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void {
-    this.#parts.sampler.prepare(slot, request, tokens);
+    const { device: { queue }, samplerSizes: sizes, scratch } = this.#parts;
+    writeSamplerSlot(queue, { sizes, scratch: scratch.sampler, slot }, {
+      sampling: request.sampling,
+      realVocab: request.sampling.idLimit ?? sizes.vocab,
+      top: Math.max(request.logprobs ?? 0, request.promptLogprobs ?? 0),
+      prompt: request.tokens,
+      generated: tokens.slice(request.tokens.length),
+    });
   }
 
   /**
@@ -86,7 +96,7 @@ export class GpuRunner implements Runner {
    * drivers that compile late have compiled.
    */
   async warmUp(): Promise<void> {
-    const { device, programs, steps, sampler } = this.#parts;
+    const { device, programs, steps, sampling } = this.#parts;
     const header = new Uint32Array(STEP.words);
     header[STEP.stopped] = 1;
     device.queue.writeBuffer(steps.step, 0, header);
@@ -102,7 +112,7 @@ export class GpuRunner implements Runner {
           embed,
           ...layers.flatMap((l) => [l.route, l.experts, l.combine]),
           head,
-          sampler.program,
+          sampling,
         ]
       ) {
         program.record(pass, shape);
@@ -115,7 +125,7 @@ export class GpuRunner implements Runner {
   /** The layers; returns an encoder to go on with, its work not yet submitted where nothing is paged. */
   async #body(programs: ForwardPrograms, shape: StepShape): Promise<GPUCommandEncoder> {
     const { device, experts } = this.#parts;
-    if (experts) {
+    if (experts && !experts.isIdle()) {
       this.counters.dispatches += await experts.run(programs, shape);
       return device.createCommandEncoder();
     }
@@ -137,18 +147,19 @@ export class GpuRunner implements Runner {
     shape: StepShape,
     batch: readonly HeadRow[],
   ): Promise<Sample[]> {
-    const { device, steps, sampler, readback } = this.#parts;
+    const { device, steps, scratch, sampling, readback } = this.#parts;
     device.queue.writeBuffer(steps.heads, 0, Uint32Array.from(batch, ({ row }) => row));
-    sampler.writeForced(batch.map(({ forced }) => forced));
+    const forced = Uint32Array.from(batch, ({ forced }) => forced === null ? 0 : forced + 1);
+    device.queue.writeBuffer(scratch.sampler.forced!, 0, forced);
     const pass = encoder.beginComputePass();
     this.counters.dispatches += programs.head.record(pass, shape) +
-      sampler.program.record(pass, shape);
+      sampling.record(pass, shape);
     pass.end();
-    const bytes = batch.length * sampler.sampleBytes;
-    encoder.copyBufferToBuffer(sampler.samples, 0, readback.target, 0, bytes);
+    const bytes = batch.length * SAMPLE_BYTES;
+    encoder.copyBufferToBuffer(scratch.sampler.samples!, 0, readback.target, 0, bytes);
     this.#submit(encoder);
     const result = await readback.read(bytes);
-    return batch.map((_, index) => sampler.read(result, index));
+    return batch.map((_, index) => readSample(result, index));
   }
 
   #write(packed: PackedStep, headRows: number): void {

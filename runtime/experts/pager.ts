@@ -75,6 +75,7 @@ export class ExpertPager {
   readonly #options: PagerOptions;
   readonly #pools: readonly SlotPool[];
   readonly #busy = new Set<number>();
+  #complete = false;
 
   /** @throws {RangeError} if the slots do not hold one token's experts, or exceed the experts. */
   constructor(options: PagerOptions) {
@@ -95,6 +96,11 @@ export class ExpertPager {
   /** The layer's table: slot of each resident expert, NONE for the others. Changes with each wave. */
   table(layer: number): Uint32Array<ArrayBuffer> {
     return this.#pool(layer).table;
+  }
+
+  /** Whether every expert of every layer is resident: from then on nothing is ever evicted. */
+  isComplete(): boolean {
+    return this.#complete ||= this.#pools.every((pool) => pool.residentCount() === pool.experts);
   }
 
   /** Whether none of these experts needs loading. */

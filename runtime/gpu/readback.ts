@@ -3,9 +3,17 @@
  *
  * An awaited `mapAsync` sleeps at least 10 ms in Deno, but the mapping is complete when the call returns.
  * So a read may skip the await -- on a buffer that was mapped once with an await before, else the
- * process panics. `Readback.open` primes its buffers; `probeSyncReadback` says whether skipping works here.
+ * process panics. `Readback.open` primes its buffers; `syncReadbackWorks` says whether skipping works here.
  * @module
  */
+
+/** Deno versions whose un-awaited maps were seen to be complete on return; the tests prove it in a child process. */
+const SYNC_VERSIONS = ["2.9.5", "2.9.6"];
+
+/** Whether this Deno completes a map before the call returns; where unknown, reads are awaited. */
+export function syncReadbackWorks(version: string = Deno.version.deno): boolean {
+  return SYNC_VERSIONS.includes(version);
+}
 
 /** A ring of one: a mappable buffer that results are copied into and read from. */
 export class Readback {
@@ -21,7 +29,7 @@ export class Readback {
     this.#sync = sync;
   }
 
-  /** A read-back of at most `size` bytes; `sync` skips the wait and needs `probeSyncReadback()` to have held. */
+  /** A read-back of at most `size` bytes; `sync` skips the wait and needs `syncReadbackWorks()`. */
   static async open(device: GPUDevice, size: number, sync: boolean): Promise<Readback> {
     const buffer = device.createBuffer({
       label: "readback",

@@ -7,6 +7,12 @@ import { deltaScratch } from "./delta_net.ts";
 import { mlpScratch } from "./mlp.ts";
 import { moeScratch } from "./moe.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Scratch, type StepBuffers } from "./parts.ts";
+import { samplerScratch, type SamplerSizes } from "./sampler.ts";
+
+/** What the sampler of a model is sized for. */
+export function samplerSizes({ vocab }: ModelConfig, { maxSequences }: StepBounds): SamplerSizes {
+  return { vocab, slots: maxSequences, maxHeadRows: DECODE_ROWS };
+}
 
 /** Bounds of any step. */
 export interface StepBounds {
@@ -82,7 +88,7 @@ export function scratchSizes(
     block: mlp.kind === "moe"
       ? moeScratch({ hidden, ...mlp, layers: config.layers }, maxRows)
       : mlpScratch(mlp.dff, maxRows),
-    sampler: {},
+    sampler: samplerScratch(samplerSizes(config, bounds)),
   };
 }
 

@@ -1,0 +1,67 @@
+/**
+ * The composition root: reads options, opens the engine and the text side, serves, and drains.
+ *
+ *     deno run main.ts serve --model DIR
+ *
+ * @module
+ */
+import { createApp } from "./routes/app.ts";
+import { serve } from "./routes/server.ts";
+import { TextModel } from "./runtime/mod.ts";
+import { OptionError, optionHelp, type Options, parseOptions } from "./runtime/options.ts";
+import { samplingPresets } from "./runtime/presets.ts";
+import { EngineBroken, RemoteEngine } from "./runtime/remote.ts";
+import { readSnapshotConfig } from "./runtime/snapshot.ts";
+
+const USAGE = `Usage: main.ts serve [options]\n\n${optionHelp()}`;
+
+/** Serves until a signal or a failure for good; returns the exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const [command = "serve", ...rest] = args;
+  if (command !== "serve" || rest.includes("--help")) {
+    console.log(USAGE);
+    return command === "--help" || rest.includes("--help") ? 0 : 2;
+  }
+  const demo = new URL("./weights/demo", import.meta.url).pathname;
+  const options = parseOptions(rest, (name) => Deno.env.get(name), demo);
+  return await run(options);
+}
+
+async function run({ engine: engineOptions, server }: Options): Promise<number> {
+  const folder = engineOptions.model;
+  const { config, generation } = readSnapshotConfig(folder);
+  const engine = new RemoteEngine(engineOptions);
+  await Promise.race([engine.checked, engine.broken.then((error) => Promise.reject(error))]);
+  const text = await TextModel.load(folder);
+  const modelId = folder.replace(/\/+$/, "").split("/").at(-1)!;
+  const app = createApp(engine, text, {
+    modelId,
+    stopIds: [...new Set([...generation.eosIds, ...config.eosIds])],
+    defaults: samplingPresets(config, generation),
+    maxQueue: engineOptions.maxSequences + engineOptions.maxWaiting,
+    apiKeys: server.apiKeys,
+  });
+  const serving = serve(app, { ...server, engine });
+  const broken = engine.broken.then((error) => {
+    console.error(`deltapage: ${error.message}`);
+    return error.exitCode;
+  });
+  return await Promise.race([serving, broken]);
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    // Every boundary throws one line that says what to do; anything else deserves its stack.
+    const known = error instanceof OptionError || error instanceof EngineBroken ||
+      isModelError(error);
+    console.error(known ? `deltapage: ${error.message}` : error);
+    Deno.exit(error instanceof EngineBroken ? error.exitCode : known ? 2 : 1);
+  }
+}
+
+function isModelError(error: unknown): error is Error {
+  return error instanceof Error &&
+    ["ConfigError", "WeightsError", "TemplateError"].includes(error.name);
+}

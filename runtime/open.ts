@@ -1,0 +1,92 @@
+/** Opens the engine in the calling thread: checks, plans, loads, compiles, warms up. @module */
+import type { Counters, EngineStatus, ModelInfo } from "./contract.ts";
+import { EngineCore } from "./engine/core.ts";
+import { buildRunner, type BuiltRunner } from "./engine/build.ts";
+import { openGpu } from "./gpu/device.ts";
+import type { EngineOptions } from "./options.ts";
+import { planTable } from "./plan.ts";
+import { openCheckedSnapshot, parameterCount, readSnapshotConfig } from "./snapshot.ts";
+
+/** An engine that is ready, in the thread that opened it. */
+export interface OpenedEngine {
+  readonly core: EngineCore;
+  readonly info: ModelInfo;
+  readonly runner: BuiltRunner;
+  counters(): Counters;
+  /** Resolves with the reason when the device is lost or an error escapes every scope. */
+  readonly lost: Promise<string>;
+  close(): Promise<void>;
+}
+
+/** What a caller may set beside the options. */
+export interface OpenHooks {
+  /** Where loading stands. */
+  readonly onStatus?: (status: EngineStatus) => void;
+  /** The snapshot's structure is sound. */
+  readonly onChecked?: () => void;
+  /** Lines for people: the adapter and the memory plan. */
+  readonly log?: (line: string) => void;
+  /** Pretend that a storage binding cannot be larger (bytes); for tests of the splitting. */
+  readonly maxBinding?: number;
+}
+
+/**
+ * Opens the model of `options.model` on the best GPU and starts its loop.
+ * @throws {ConfigError | WeightsError} for a snapshot that cannot be served
+ * @throws {PlanError | OptionError} for a budget or an option that does not fit
+ */
+export async function openEngine(
+  options: EngineOptions,
+  hooks: OpenHooks = {},
+): Promise<OpenedEngine> {
+  const { onStatus = () => {}, log = () => {} } = hooks;
+  const { config } = readSnapshotConfig(options.model);
+  const snapshot = openCheckedSnapshot(options.model, config);
+  for (const warning of snapshot.warnings) log(`warning: ${warning}`);
+  hooks.onChecked?.();
+  const gpu = await openGpu(hooks.maxBinding === undefined ? {} : { maxBinding: hooks.maxBinding });
+  const lost = lossOf(gpu.device);
+  log(`adapter: ${gpu.name}${gpu.software ? " (software: shaders run on the CPU)" : ""}`);
+  const built = await buildRunner(gpu, snapshot, config, options, (phase, done, total) => {
+    onStatus({ state: "loading", phase, done, total });
+  });
+  log(`memory plan:\n${planTable(built.plan)}`);
+  const core = new EngineCore(built.runner, built.cache, {
+    maxSequences: options.maxSequences,
+    maxWaiting: options.maxWaiting,
+    chunkRows: built.chunkRows,
+    contextLength: built.plan.contextLength,
+  });
+  void core.start();
+  return {
+    core,
+    runner: built,
+    info: {
+      id: options.model.replace(/\/+$/, "").split("/").at(-1)!,
+      vocabSize: config.vocab,
+      contextLength: built.plan.contextLength,
+      parameters: parameterCount(snapshot),
+      weightBytes: snapshot.byteLength,
+      adapter: gpu.name,
+      software: gpu.software,
+    },
+    counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
+    lost,
+    close: async () => {
+      await core.stop();
+      await built.close();
+      snapshot.close();
+      gpu.device.destroy();
+    },
+  };
+}
+
+function lossOf(device: GPUDevice): Promise<string> {
+  return new Promise((resolve) => {
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      resolve(`The GPU reported an error: ${(event as GPUUncapturedErrorEvent).error.message}`);
+    });
+    device.lost.then(({ message }) => resolve(`The GPU device was lost: ${message}`));
+  });
+}

@@ -1,0 +1,101 @@
+/** Opens the real engine in the test's own thread and collects what generations yield. @module */
+import type { EngineEvent, GenerateRequest, ScoredToken, Usage } from "../runtime/contract.ts";
+import { EngineError } from "../runtime/contract.ts";
+import { type OpenedEngine, openEngine, type OpenHooks } from "../runtime/open.ts";
+import type { EngineOptions } from "../runtime/options.ts";
+
+/** Options of a small engine; tests change what they are about. */
+export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
+  vram: "1G",
+  maxSequences: 4,
+  context: 2048,
+  stateCacheBytes: 2 ** 26,
+  maxWaiting: 64,
+  chunkRows: 512,
+  cacheDir: null,
+};
+
+/** What one generation came to. */
+export interface Completion {
+  readonly tokens: readonly number[];
+  readonly logprobs: readonly number[];
+  /** Alternatives of each token, as asked for. */
+  readonly tops: readonly (readonly ScoredToken[])[];
+  /** Of prompt tokens 1..n-1. */
+  readonly promptLogprobs: readonly number[];
+  readonly reason: string;
+  readonly usage: Usage;
+}
+
+let nextId = 1;
+
+/** Opens a snapshot; close the engine at the end of the test. */
+export function openTestEngine(
+  model: string,
+  options: Partial<EngineOptions> = {},
+  hooks: OpenHooks = {},
+): Promise<OpenedEngine> {
+  return openEngine({ ...TEST_OPTIONS, model, ...options }, hooks);
+}
+
+/** A greedy request for `tokens`; tests change what they are about. */
+export function greedy(
+  tokens: readonly number[],
+  changes: Partial<GenerateRequest> = {},
+): GenerateRequest {
+  return {
+    tokens,
+    sampling: {
+      temperature: 0,
+      topP: 1,
+      topK: 0,
+      minP: 0,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      repetitionPenalty: 1,
+      seed: 1,
+      logitBias: [],
+    },
+    maxTokens: 8,
+    stopIds: [],
+    checkpoints: [],
+    owner: "",
+    ...changes,
+  };
+}
+
+/** Runs one generation to its end. @throws {EngineError} if it fails */
+export function complete(
+  engine: OpenedEngine,
+  request: GenerateRequest,
+  onEvent: (event: EngineEvent, cancel: () => void) => void = () => {},
+): Promise<Completion> {
+  const id = nextId++;
+  const tokens: ScoredToken[] = [];
+  const tops: (readonly ScoredToken[])[] = [];
+  let promptLogprobs: number[] = [];
+  return new Promise((resolve, reject) =>
+    engine.core.generate(id, request, {
+      event: (event) => {
+        onEvent(event, () => engine.core.cancel(id));
+        if (event.type === "prompt_scores") {
+          promptLogprobs = event.scores.map(({ logprob }) => logprob);
+        }
+        if (event.type === "token") {
+          tokens.push(event);
+          if (event.top) tops.push(event.top);
+        }
+        if (event.type !== "done") return;
+        resolve({
+          tokens: tokens.map(({ id }) => id),
+          logprobs: tokens.map(({ logprob }) => logprob),
+          tops,
+          promptLogprobs,
+          reason: event.reason,
+          usage: event.usage,
+        });
+      },
+      fail: (error: EngineError) => reject(error),
+    })
+  );
+}
