@@ -32,12 +32,28 @@ def loss_of(model, batch):
     """Weighted cross entropy of the learned tokens, and the experts' balance loss."""
     seq = model.sequence(batch["place"], batch["positions"])
     hidden = model(model.embed(batch["ids"], batch["images"]), seq)
-    weight = batch["learn"][:, 1:].reshape(-1)
+    each, weight = token_losses(model, hidden, batch, 1)
+    return (each * weight).sum() / weight.sum(), model.balance()
+
+
+def mtp_loss_of(model, batch):
+    """The same for the draft head: from the final hidden state and the next token to the one after it."""
+    with torch.no_grad():
+        seq = model.sequence(batch["place"], batch["positions"])
+        embedded = model.embed(batch["ids"], batch["images"])
+        hidden = model(embedded, seq)
+    drafted = model.mtp(embedded.roll(-1, 1), hidden, seq)
+    each, weight = token_losses(model, drafted, batch, 2)
+    return (each * weight).sum() / weight.sum(), model.mtp.layers[0].mlp.balance
+
+
+def token_losses(model, hidden, batch, ahead):
+    """Cross entropy and weight of each learned token, read from the hidden state `ahead` places before."""
+    weight = batch["learn"][:, ahead:].reshape(-1)
     chosen = weight.nonzero().squeeze(1)
-    target = batch["ids"][:, 1:].reshape(-1)[chosen]
-    logits = model.lm_head(hidden[:, :-1].reshape(-1, hidden.shape[-1])[chosen]).float()
-    each = F.cross_entropy(logits, target, reduction="none")
-    return (each * weight[chosen]).sum() / weight.sum(), model.balance()
+    target = batch["ids"][:, ahead:].reshape(-1)[chosen]
+    logits = model.lm_head(hidden[:, :-ahead].reshape(-1, hidden.shape[-1])[chosen]).float()
+    return F.cross_entropy(logits, target, reduction="none"), weight[chosen]
 
 
 def schedule(done, total):
@@ -66,27 +82,31 @@ def worker(rank, args):
     dist.init_process_group("gloo", rank=rank, world_size=args.processes, timeout=timedelta(minutes=30))
     torch.manual_seed(0)
     model = Demo(load_config())
-    model.mtp.requires_grad_(False)
+    drafting = args.stage == "mtp"
+    model.requires_grad_(not drafting)
+    model.mtp.requires_grad_(drafting)
     optimizer, packer, done = Optimizer(model), Packer(100 + rank, any_sample), 0
-    saved, mine = args.out / "state.pt", args.out / f"data-{rank}.pt"
+    saved, mine = args.out / f"{args.stage}.pt", args.out / f"{args.stage}-data-{rank}.pt"
     if saved.exists():
         state = torch.load(saved, weights_only=False)
         model.load_state_dict(state["model"])
         optimizer.load(state["optimizer"])
         done = state["tokens"]
         packer.draw.setstate(torch.load(mine, weights_only=False))
-    for layer in model.model["language_model"].layers:
+    elif drafting:
+        model.load_state_dict(torch.load(args.out / "trunk.pt", weights_only=False)["model"])
+    for layer in [*model.model["language_model"].layers, *model.mtp.layers]:
         layer.forward = torch.compile(layer.forward, dynamic=False)
-    log = open(args.out / "log.jsonl", "a") if rank == 0 else None
+    log = open(args.out / f"{args.stage}.jsonl", "a") if rank == 0 else None
     last_save = last_log = time.time()
     step, seen, kept = 0, done, []
     while done < args.tokens:
-        progress = min(1.0, done / (0.45 * args.tokens))
+        progress = 1.0 if drafting else min(1.0, done / (0.45 * args.tokens))
         t0 = time.process_time()
         batch = packer.batch(ROWS, LENGTH, progress)
         t1 = time.process_time()
-        with rounded(model, done > 0.8 * args.tokens), torch.autocast("cpu", torch.bfloat16):
-            loss, balance = loss_of(model, batch)
+        with rounded(model, drafting or done > 0.8 * args.tokens), torch.autocast("cpu", torch.bfloat16):
+            loss, balance = (mtp_loss_of if drafting else loss_of)(model, batch)
             (loss + 0.01 * balance).backward()
         t2 = time.process_time()
         share_gradients(model)
@@ -119,6 +139,7 @@ def save(model, optimizer, done, path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("/var/tmp/demo-train"))
+    parser.add_argument("--stage", choices=["trunk", "mtp"], default="trunk")
     parser.add_argument("--tokens", type=float, default=24e6)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--port", type=int, default=29511)
