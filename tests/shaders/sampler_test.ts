@@ -43,6 +43,7 @@ function choices(vocab: number): NaiveOptions[] {
     { bias },
     { bias, temperature: 0 },
     { realVocab: Math.ceil(vocab * 0.7) },
+    { realVocab: Math.ceil(vocab * 0.7), topP: 0.9 },
     { realVocab: 1 },
     { temperature: 0.7, topK: 20, topP: 0.8, counts: counts(vocab, 5), presence: 1.5 },
     { temperature: 1.2, topK: 300, topP: 0.9, minP: 0.02 },
