@@ -15,10 +15,17 @@ import { type ScheduledStep, Scheduler, type SchedulerLimits } from "./scheduler
 import { type Sample, Sequence } from "./sequence.ts";
 import type { Step } from "./step.ts";
 
+/** What a step came to. */
+export interface StepResult {
+  /** Samples of the step's head rows, in their order. */
+  readonly samples: readonly Sample[];
+  /** Segments that failed by themselves, by index; the others are right. */
+  readonly failed: ReadonlyMap<number, unknown>;
+}
+
 /** Runs steps; the one implementation that matters drives the GPU. */
 export interface Runner {
-  /** Samples of the step's head rows, in their order. */
-  run(step: Step): Promise<readonly Sample[]>;
+  run(step: Step): Promise<StepResult>;
   /** Prepares sampler slot `slot` for a sequence whose tokens so far are given. */
   prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void;
 }
@@ -164,15 +171,16 @@ export class EngineCore {
   }
 
   async #runStep(scheduled: ScheduledStep): Promise<void> {
-    let samples: readonly Sample[];
+    let result: StepResult;
     try {
-      samples = await this.#runner.run(scheduled.step);
+      result = await this.#runner.run(scheduled.step);
     } catch (error) {
       // Which sequence is to blame is unknown; all of the step's states are suspect now.
       for (const sequence of scheduled.sequences) this.#fail(sequence, asEngineError(error));
       return;
     }
     this.counters.steps++;
+    const { samples, failed } = result;
     let head = 0;
     let firstRow = 0;
     scheduled.sequences.forEach((sequence, index) => {
@@ -182,7 +190,8 @@ export class EngineCore {
         mine.push({ sample: samples[head]!, forced: scheduled.step.heads[head]!.forced !== null });
       }
       firstRow += rows;
-      this.#apply(sequence, rows, mine);
+      if (failed.has(index)) this.#fail(sequence, asEngineError(failed.get(index)));
+      else this.#apply(sequence, rows, mine);
     });
   }
 

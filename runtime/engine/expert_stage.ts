@@ -29,6 +29,13 @@ export interface ExpertStageParts {
 
 const HEADER_BYTES = STEP.words * 4;
 
+/** What a step's layers came to. */
+export interface StageResult {
+  readonly dispatches: number;
+  /** Rows that were routed to an expert that could not be loaded, with the reason; their results mean nothing. */
+  readonly failedRows: ReadonlyMap<number, unknown>;
+}
+
 /** Runs the layers of steps, paging as needed. */
 export class ExpertStage {
   readonly #parts: ExpertStageParts;
@@ -45,9 +52,10 @@ export class ExpertStage {
     return this.#parts.pager.isComplete();
   }
 
-  /** Runs embedding and all layers; on return all work is submitted. Returns the dispatches recorded. */
-  async run(programs: ForwardPrograms, shape: StepShape): Promise<number> {
+  /** Runs embedding and all layers; on return all work is submitted. */
+  async run(programs: ForwardPrograms, shape: StepShape): Promise<StageResult> {
     const { layers } = programs;
+    const failedRows = new Map<number, unknown>();
     let dispatches = 0;
     let from = 0;
     let resumed = -1; // a layer whose experts are done and whose sum is still to be formed
@@ -70,12 +78,14 @@ export class ExpertStage {
       this.#window = stopped === 0
         ? Math.min(layers.length, this.#window * 2)
         : Math.max(1, end - from);
-      if (stopped > 0) dispatches += await this.#page(programs, end, ids[end - from]!, shape);
+      if (stopped > 0) {
+        dispatches += await this.#page(programs, end, { ids: ids[end - from]!, shape, failedRows });
+      }
       resumed = stopped === 0 ? -1 : end;
       from = stopped === 0 ? to : end + 1;
     }
     if (resumed >= 0) dispatches += this.#record(layers[resumed]!.combine, shape);
-    return dispatches;
+    return { dispatches, failedRows };
   }
 
   /** Submits and reads back where the step stopped (1 + layer, or 0) and the ids of layers [from, to). */
@@ -107,15 +117,23 @@ export class ExpertStage {
   async #page(
     programs: ForwardPrograms,
     layer: number,
-    ids: Uint32Array,
-    shape: StepShape,
+    { ids, shape, failedRows }: {
+      readonly ids: Uint32Array;
+      readonly shape: StepShape;
+      readonly failedRows: Map<number, unknown>;
+    },
   ): Promise<number> {
-    const { device, pager, step, tables } = this.#parts;
+    const { device, pager, step, tables, topK } = this.#parts;
     device.queue.writeBuffer(step, STEP.stopped * 4, new Uint32Array(1));
     let dispatches = 0;
     let masked = false;
     try {
-      for await (const { index, isLast, experts } of pager.resolve(layer, ids)) {
+      for await (const { index, isLast, experts, failures } of pager.resolve(layer, ids)) {
+        for (const [expert, error] of failures) {
+          ids.forEach((id, pair) =>
+            id === expert && failedRows.set(Math.floor(pair / topK), error)
+          );
+        }
         masked = index > 0 || !isLast;
         // Without a mask, experts of earlier waves that are still resident would be computed again.
         if (masked) device.queue.writeBuffer(tables[layer]!, 0, only(pager.table(layer), experts));

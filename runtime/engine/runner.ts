@@ -13,7 +13,7 @@ import { readSample, SAMPLE_BYTES, type SamplerSizes, writeSamplerSlot } from ".
 import type { Program } from "../gpu/program.ts";
 import type { ModelScratch } from "../model/scratch.ts";
 import type { GenerateRequest } from "../contract.ts";
-import type { Runner } from "./core.ts";
+import type { Runner, StepResult } from "./core.ts";
 import type { ExpertStage } from "./expert_stage.ts";
 import type { Sample } from "./sequence.ts";
 import { type HeadRow, type PackedStep, packStep, type Step } from "./step.ts";
@@ -55,12 +55,14 @@ export class GpuRunner implements Runner {
     this.#parts = parts;
   }
 
-  async run(step: Step): Promise<readonly Sample[]> {
+  async run(step: Step): Promise<StepResult> {
     const packed = packStep(step);
     const batches = headBatches(step.heads);
     this.#write(packed, batches[0]?.length ?? 0);
     const programs = this.#parts.programs[step.phase];
-    let encoder = await this.#body(programs, packed.shape);
+    const failedRows = await this.#page(programs, packed.shape);
+    let encoder = this.#parts.device.createCommandEncoder();
+    if (!failedRows) this.#recordBody(encoder, programs, packed.shape);
     const samples: Sample[] = [];
     for (const [index, batch] of batches.entries()) {
       if (index > 0) {
@@ -77,7 +79,7 @@ export class GpuRunner implements Runner {
       );
     }
     if (batches.length === 0) await this.#wait(encoder);
-    return samples;
+    return { samples, failed: failedSegments(step, failedRows ?? new Map()) };
   }
 
   prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void {
@@ -122,23 +124,28 @@ export class GpuRunner implements Runner {
     }
   }
 
-  /** The layers; returns an encoder to go on with, its work not yet submitted where nothing is paged. */
-  async #body(programs: ForwardPrograms, shape: StepShape): Promise<GPUCommandEncoder> {
-    const { device, experts } = this.#parts;
-    if (experts && !experts.isIdle()) {
-      this.counters.dispatches += await experts.run(programs, shape);
-      return device.createCommandEncoder();
-    }
-    const encoder = device.createCommandEncoder();
+  /** Runs the layers where experts are paged, and tells which rows failed; null where nothing is. */
+  async #page(
+    programs: ForwardPrograms,
+    shape: StepShape,
+  ): Promise<ReadonlyMap<number, unknown> | null> {
+    const { experts } = this.#parts;
+    if (!experts || experts.isIdle()) return null;
+    const { dispatches, failedRows } = await experts.run(programs, shape);
+    this.counters.dispatches += dispatches;
+    return failedRows;
+  }
+
+  /** The layers in one pass, when everything they need is resident. */
+  #recordBody(encoder: GPUCommandEncoder, programs: ForwardPrograms, shape: StepShape): void {
     const pass = encoder.beginComputePass();
-    this.counters.dispatches += programs.embed.record(pass, shape);
-    for (const layer of programs.layers) {
-      this.counters.dispatches += layer.route.record(pass, shape) +
-        layer.experts.record(pass, shape) +
-        layer.combine.record(pass, shape);
+    let dispatches = programs.embed.record(pass, shape);
+    for (const { route, experts, combine } of programs.layers) {
+      dispatches += route.record(pass, shape) + experts.record(pass, shape) +
+        combine.record(pass, shape);
     }
     pass.end();
-    return encoder;
+    this.counters.dispatches += dispatches;
   }
 
   async #sample(
@@ -200,6 +207,19 @@ export class GpuRunner implements Runner {
     this.#submit(encoder);
     await readback.read(STEP.words * 4);
   }
+}
+
+/** The segments that failed rows belong to. */
+function failedSegments(step: Step, rows: ReadonlyMap<number, unknown>): Map<number, unknown> {
+  const failed = new Map<number, unknown>();
+  let first = 0;
+  step.segments.forEach(({ tokens }, index) => {
+    for (let row = first; row < first + tokens.length; row++) {
+      if (rows.has(row)) failed.set(index, rows.get(row));
+    }
+    first += tokens.length;
+  });
+  return failed;
 }
 
 /** Head rows in batches that the head's kernels take. */

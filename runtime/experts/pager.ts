@@ -34,6 +34,8 @@ export interface Wave {
   readonly isLast: boolean;
   /** Ascending. No expert is in two waves of one `resolve()`. */
   readonly experts: Uint32Array<ArrayBuffer>;
+  /** Experts of this wave that could not be loaded, with what `load` threw; they are not in `experts`. */
+  readonly failures: ReadonlyMap<number, unknown>;
   /** How many of them were loaded for this wave. */
   readonly uploads: number;
 }
@@ -113,7 +115,7 @@ export class ExpertPager {
   /**
    * Makes the experts computable, as many waves as it takes. Ask for the next wave when the GPU work that
    * reads this one's slots has been submitted: uploads are ordered behind it. Leaving the loop early is fine.
-   * @throws whatever `load` throws; the pool then holds what was loaded, and the failed slot is free.
+   * An expert that cannot be loaded is reported in its wave; the others go on, its slot is free.
    * @throws {RangeError} for an id that is no expert, or while another `resolve()` of the layer is under way.
    */
   async *resolve(layer: number, ids: Iterable<number>): AsyncGenerator<Wave, void, undefined> {
@@ -129,12 +131,19 @@ export class ExpertPager {
     this.#busy.add(layer);
     try {
       for (const [index, plan] of plans.entries()) {
-        await this.#enter(layer, pool, plan);
+        const failures = await this.#enter(layer, pool, plan);
         this.counters.waves++;
-        const experts = Uint32Array.from([...plan.hits, ...plan.misses]).sort();
+        const loaded = plan.misses.filter((expert) => !failures.has(expert));
+        const experts = Uint32Array.from([...plan.hits, ...loaded]).sort();
         // In the order of ids, not of arrival: what is evicted next must not depend on the disk.
         for (const expert of experts) pool.touch(expert);
-        yield { index, isLast: index === plans.length - 1, experts, uploads: plan.misses.length };
+        yield {
+          index,
+          isLast: index === plans.length - 1,
+          experts,
+          failures,
+          uploads: loaded.length,
+        };
         pool.unpinAll();
       }
     } finally {
@@ -153,10 +162,12 @@ export class ExpertPager {
   }
 
   /**
-   * Loads every expert of every layer, expert e into slot e.
-   * @throws {RangeError} if there are fewer slots than experts. @throws whatever `load` throws.
+   * Loads every expert of every layer, expert e into slot e, and returns what `load` threw for those that
+   * could not be loaded: they are asked for again when a token needs them.
+   * @throws {RangeError} if there are fewer slots than experts.
    */
-  async loadAll(onLayer?: (done: number, total: number) => void): Promise<void> {
+  async loadAll(onLayer?: (done: number, total: number) => void): Promise<readonly unknown[]> {
+    const errors: unknown[] = [];
     const { layers, experts, slots } = this.#options;
     if (slots < experts) {
       throw new RangeError(`Cannot load all experts: ${slots} slots a layer, expected ${experts}`);
@@ -164,12 +175,13 @@ export class ExpertPager {
     for (const [layer, pool] of this.#pools.entries()) {
       const misses = planWaves(Array(experts).keys(), pool).flatMap((plan) => plan.misses);
       try {
-        await this.#enter(layer, pool, { hits: [], misses });
+        errors.push(...(await this.#enter(layer, pool, { hits: [], misses })).values());
       } finally {
         pool.unpinAll();
       }
       onLayer?.(layer + 1, layers);
     }
+    return errors;
   }
 
   #pool(layer: number): SlotPool {
@@ -180,33 +192,37 @@ export class ExpertPager {
     return pool;
   }
 
-  /** Pins the hits, loads the misses, stores the table. */
-  async #enter(layer: number, pool: SlotPool, { hits, misses }: WavePlan): Promise<void> {
+  /** Pins the hits, loads the misses, stores the table; returns the experts that could not be loaded. */
+  async #enter(
+    layer: number,
+    pool: SlotPool,
+    { hits, misses }: WavePlan,
+  ): Promise<ReadonlyMap<number, unknown>> {
     for (const expert of hits) pool.pin(expert);
-    if (misses.length === 0) return;
+    if (misses.length === 0) return new Map();
     const uploads = misses.map((expert) => {
       const { slot, evicted } = pool.claim(expert);
       if (evicted !== undefined) this.counters.evictions++;
       return { expert, slot };
     });
     try {
-      await this.#loadEach(layer, pool, uploads);
+      return await this.#loadEach(layer, pool, uploads);
     } finally {
       // Also after a failure: evicted experts must not be found in slots that hold others now.
       this.#options.writeTable(layer, pool.table);
     }
   }
 
-  async #loadEach(layer: number, pool: SlotPool, uploads: readonly Upload[]): Promise<void> {
+  async #loadEach(
+    layer: number,
+    pool: SlotPool,
+    uploads: readonly Upload[],
+  ): Promise<ReadonlyMap<number, unknown>> {
     const { parallel = DEFAULT_PARALLEL } = this.#options;
-    const errors: unknown[] = [];
+    const failures = new Map<number, unknown>();
     const queue = uploads.values();
     const lane = async () => {
       for (const { expert, slot } of queue) {
-        if (errors.length > 0) {
-          pool.abandon(slot);
-          continue;
-        }
         try {
           const bytes = await this.#options.load(layer, expert, slot);
           pool.settle(slot, expert);
@@ -215,11 +231,11 @@ export class ExpertPager {
         } catch (error) {
           pool.abandon(slot);
           this.counters.failures++;
-          errors.push(error);
+          failures.set(expert, error);
         }
       }
     };
     await Promise.all(Array.from({ length: Math.min(parallel, uploads.length) }, lane));
-    if (errors.length > 0) throw errors[0];
+    return failures;
   }
 }

@@ -189,6 +189,25 @@ Deno.test("EngineCore fails the sequences of a broken step and goes on with the 
   assertEquals(bench.cache.free, 1000);
 });
 
+Deno.test("EngineCore fails the one sequence whose rows failed, and no other of the step", async () => {
+  const bench = new Bench();
+  bench.runner.failed = ({ segments }) =>
+    new Map(
+      segments.flatMap(({ context }, i) =>
+        context === 21 ? [[i, new Error("NaN in expert 3")]] : []
+      ),
+    );
+  bench.core.start();
+  const [bad, good] = await Promise.all([
+    bench.generate(request(20, { maxTokens: 9 })),
+    bench.generate(request(5, { maxTokens: 9 })),
+  ]);
+  await bench.core.stop();
+  assertEquals([bad.error?.message, ids(bad).length], ["NaN in expert 3", 2]);
+  assertEquals([good.error, ids(good).length], [null, 9]);
+  assert(bench.runner.steps.some(({ segments }) => segments.length === 2));
+});
+
 Deno.test("EngineCore drains: refuses new work, lets old work finish, cuts what is left", async () => {
   const bench = new Bench();
   bench.core.start();

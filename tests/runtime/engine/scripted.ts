@@ -1,7 +1,6 @@
 /** A runner and a cache without a GPU, for tests of the engine's loop. @module */
 import type { GenerateRequest } from "../../../runtime/contract.ts";
-import type { Runner } from "../../../runtime/engine/core.ts";
-import type { Sample } from "../../../runtime/engine/sequence.ts";
+import type { Runner, StepResult } from "../../../runtime/engine/core.ts";
 import type { Step } from "../../../runtime/engine/step.ts";
 import type {
   Admitted,
@@ -14,19 +13,22 @@ export class ScriptedRunner implements Runner {
   readonly steps: Step[] = [];
   /** Called before each step; may throw. */
   before: (step: Step) => void = () => {};
+  /** Segments of the step that are to fail, with the reason. */
+  failed: (step: Step) => ReadonlyMap<number, unknown> = () => new Map();
 
-  run(step: Step): Promise<readonly Sample[]> {
+  run(step: Step): Promise<StepResult> {
     this.before(step);
     this.steps.push(step);
     const rows = step.segments.flatMap((segment) =>
       segment.tokens.map((_, i) => segment.context + i)
     );
-    return Promise.resolve(step.heads.map(({ row, forced }) => ({
+    const samples = step.heads.map(({ row, forced }) => ({
       id: forced ?? 100 + rows[row]!,
       logprob: -1,
       top: [{ id: 1, logprob: -1 }, { id: 2, logprob: -2 }],
       nan: false,
-    })));
+    }));
+    return Promise.resolve({ samples, failed: this.failed(step) });
   }
 
   prepareSampler(_slot: number, _request: GenerateRequest, _tokens: readonly number[]): void {}
