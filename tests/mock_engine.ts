@@ -15,7 +15,7 @@ import {
 /** What one generation does. */
 export interface Script {
   /** The ids that come out, in order; cut at the request's limit and stop ids. */
-  readonly tokens?: readonly number[];
+  readonly tokens?: Iterable<number>;
   /** Pause before the first token and before each other one; aborts end it at once. */
   readonly prefillMs?: number;
   readonly tokenMs?: number;
@@ -90,7 +90,7 @@ export class MockEngine implements Engine {
     const end = Date.now() + graceMs;
     while (this.active > 0 && Date.now() < end) await new Promise((go) => setTimeout(go, 5));
     this.#shutdown.abort();
-    while (this.active > 0) await new Promise((go) => setTimeout(go, 5));
+    await new Promise((go) => setTimeout(go, 5)); // those that wait are told; nobody waits for deaf ones
   }
 
   close(): Promise<void> {
