@@ -107,7 +107,8 @@ export class Conversation {
         if (last === "reasoning" && event.type !== "reasoning") this.#write("\n\n");
         last = event.type;
         if (event.type === "content") content += event.text;
-        this.#write(event.type === "content" ? event.text : this.#dim(event.text));
+        const text = harmless(event.text);
+        this.#write(event.type === "content" ? text : this.#dim(text));
       }
       if (signal.aborted) this.#write(this.#dim(" [stopped]"));
     } catch (error) {
@@ -117,6 +118,12 @@ export class Conversation {
     this.#write("\n");
     if (content !== "") this.#turns = [...asked, { role: "assistant", content }];
   }
+}
+
+/** A model's text must not steer the terminal: control characters but line break and tab become dots. */
+function harmless(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "·");
 }
 
 function splitOption(argument: string): [string, string | undefined] {

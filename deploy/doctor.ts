@@ -70,7 +70,8 @@ function checkFfi(): Finding {
   return { level: "note", what, found, mend };
 }
 
-async function checkModel(folder: string): Promise<{ findings: Finding[]; bytes: number }> {
+/** Opens a snapshot folder as the server would; also says how many bytes its tensors have. */
+export async function checkModel(folder: string): Promise<{ findings: Finding[]; bytes: number }> {
   const what = "Model";
   const findings: Finding[] = [];
   let bytes = 0;

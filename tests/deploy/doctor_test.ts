@@ -1,0 +1,64 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { checkModel, DENO_VERSION, examine, modelFolder, report } from "../../deploy/doctor.ts";
+import { size } from "../../deploy/doctor_gpu.ts";
+
+Deno.test("report() says what is wrong and how to mend it", () => {
+  const text = report([
+    { level: "ok", what: "Deno", found: "here", mend: "not shown" },
+    { level: "note", what: "GPU", found: "slow", mend: "buy one" },
+    { level: "bad", what: "Model", found: "gone", mend: "fetch it" },
+  ]);
+  assertEquals(text.split("\n").map((line) => line.trim().replaceAll(/ +/g, " ")), [
+    "ok Deno here",
+    "note GPU slow",
+    "mend: buy one",
+    "BAD Model gone",
+    "mend: fetch it",
+    "",
+    "Cannot serve: 1 to mend",
+  ]);
+  assertStringIncludes(report([{ level: "note", what: "a", found: "b" }]), "Ready to serve");
+});
+
+Deno.test("examine() finds a missing model, and looks at everything else all the same", async () => {
+  const findings = await examine("/nonexistent");
+  const bad = findings.filter(({ level }) => level === "bad").map(({ what }) => what);
+  assertEquals(bad, ["Model", "Text"]);
+  for (const { what, level, mend } of findings) {
+    assert(level !== "bad" || mend, `${what}: no advice`);
+  }
+  const looked = findings.map(({ what }) => what);
+  for (const what of ["Deno", "GPU", "Limits", "Features", "Computing", "FFI", "RAM"]) {
+    assert(looked.includes(what), `${what} was not looked at: ${looked}`);
+  }
+});
+
+Deno.test("checkModel() accepts a sound snapshot", async () => {
+  const folder = new URL("../golden/parity/tiny_fp8", import.meta.url).pathname;
+  const model = (await checkModel(folder)).findings.find(({ what }) => what === "Model");
+  assertEquals(model?.level, "ok", model?.found);
+  assertStringIncludes(model?.found ?? "", "million parameters");
+});
+
+Deno.test("modelFolder() reads the flag, its twin, then takes the demo", () => {
+  const env = (name: string) => name === "DELTAPAGE_MODEL" ? "/e" : undefined;
+  assertEquals(modelFolder(["--model", "/m"], env), "/m");
+  assertEquals(modelFolder(["--x", "--model=/m"], env), "/m");
+  assertEquals(modelFolder([], env), "/e");
+  assert(modelFolder([], () => undefined).endsWith("/weights/demo"));
+});
+
+Deno.test("size() prints bytes for people", () => {
+  assertEquals([0, 1023, 1024, 1.5 * 2 ** 30, 128 * 2 ** 20].map(size), [
+    "0 B",
+    "1023 B",
+    "1 KiB",
+    "1.5 GiB",
+    "128 MiB",
+  ]);
+});
+
+Deno.test("the doctor and the bootstrap want the same Deno", async () => {
+  const script = await Deno.readTextFile(new URL("../../deploy/run", import.meta.url));
+  assertStringIncludes(script, `deno_version=${DENO_VERSION}\n`);
+});

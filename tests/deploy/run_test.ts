@@ -1,0 +1,162 @@
+/** deploy/run and .ci/run, with a Deno that only says how it was called. @module */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { LIBC_PATHS } from "../../weights/mod.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a script of the project with a stand-in for Deno, whose body after the version check is given. */
+async function run(
+  script: string,
+  args: readonly string[],
+  { body = `printf '%s\\n' "$@"`, env = {}, cwd = "/" }: {
+    readonly body?: string;
+    readonly env?: Record<string, string>;
+    readonly cwd?: string;
+  } = {},
+): Promise<Outcome> {
+  const folder = await Deno.makeTempDir();
+  const stub = `#!/bin/sh
+if [ "$1" = --version ]; then echo "deno 2.9.6 (stable)"; exit; fi
+if [ "$1" = install ]; then exit; fi
+${body}
+`;
+  await Deno.writeTextFile(`${folder}/deno`, stub, { mode: 0o755 });
+  const output = await new Deno.Command(`${ROOT}/${script}`, {
+    args: [...args],
+    cwd,
+    clearEnv: true,
+    env: {
+      PATH: `${folder}:/usr/bin:/bin:/usr/sbin:/sbin`,
+      HOME: folder,
+      // Stands for a driver, so that none is looked for or installed.
+      VK_DRIVER_FILES: "/dev/null",
+      LD_LIBRARY_PATH: folder,
+      DELTAPAGE_NO_INSTALL: "1",
+      ...env,
+    },
+  }).output();
+  await Deno.remove(folder, { recursive: true });
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code: output.code, out: text(output.stdout), err: text(output.stderr) };
+}
+
+/** The permissions that serve was started with. */
+async function permissions(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<string[]> {
+  const { code, out, err } = await run("deploy/run", ["serve", ...args], { env });
+  assertEquals([code, err], [0, ""]);
+  return out.split("\n").filter((line) => /^-(A|-allow)/.test(line)).sort();
+}
+
+const LIBC = LIBC_PATHS.find((path) => {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+});
+
+Deno.test("deploy/run serve asks for the listen address, the project and libc, and nothing else", async () => {
+  assertEquals(await permissions([]), [
+    "--allow-env=DELTAPAGE_*,PORT",
+    `--allow-ffi=${LIBC}`,
+    "--allow-net=127.0.0.1:8080",
+    `--allow-read=${ROOT}`,
+  ]);
+});
+
+Deno.test("deploy/run serve allows what its options and their environment twins name", async () => {
+  const cache = await Deno.makeTempDir();
+  const named = await permissions(
+    [
+      "--model",
+      "/m",
+      "--host=0.0.0.0",
+      "--port",
+      "9",
+      "--api-key-file",
+      "/k",
+      "--cache-dir",
+      cache,
+    ],
+    { DELTAPAGE_PORT: "1" },
+  );
+  assertEquals(named.filter((flag) => !/ffi|env/.test(flag)), [
+    "--allow-net=0.0.0.0:9",
+    `--allow-read=${ROOT},/m,/k,${cache}`,
+    `--allow-write=${cache}`,
+  ]);
+  const twins = await permissions([], {
+    DELTAPAGE_MODEL: "/m",
+    DELTAPAGE_HOST: "::1",
+    PORT: "81",
+  });
+  assert(twins.includes("--allow-net=[::1]:81"), `${twins}`);
+  assert(twins.includes(`--allow-read=${ROOT},/m`), `${twins}`);
+  assert((await permissions(["--port", "0"])).includes("--allow-net=127.0.0.1"));
+  await Deno.remove(cache, { recursive: true });
+});
+
+Deno.test("deploy/run serve may read where a snapshot's links point", async () => {
+  const cache = await Deno.realPath(await Deno.makeTempDir());
+  await Deno.mkdir(`${cache}/blobs`);
+  await Deno.mkdir(`${cache}/snapshots/a b`, { recursive: true });
+  await Deno.writeTextFile(`${cache}/blobs/1`, "{}");
+  await Deno.symlink("../../blobs/1", `${cache}/snapshots/a b/config.json`);
+  const flags = await permissions(["--model", `${cache}/snapshots/a b`]);
+  assert(flags.includes(`--allow-read=${ROOT},${cache}/snapshots/a b,${cache}/blobs`), `${flags}`);
+  await Deno.remove(cache, { recursive: true });
+  const comma = await run("deploy/run", ["serve", "--model", "/a,b"]);
+  assertEquals(comma.code, 1);
+  assertStringIncludes(comma.err, 'Cannot allow "/a,b"');
+});
+
+Deno.test("deploy/run passes options and exit codes through", async () => {
+  const serve = await run("deploy/run", ["serve", "--vram", "8G", "--context=9"]);
+  assert(serve.out.endsWith(`${ROOT}/main.ts\nserve\n--vram\n8G\n--context=9\n`), serve.out);
+  const test = await run("deploy/run", ["test", "--fail-fast"]);
+  assert(test.out.endsWith("--allow-all\n--fail-fast\ntests/\n"), test.out);
+  const one = await run("deploy/run", ["test", "tests/x.ts"]);
+  assert(one.out.endsWith("--allow-all\ntests/x.ts\n"), one.out);
+  assertEquals((await run("deploy/run", ["test"], { body: "exit 7" })).code, 7);
+});
+
+Deno.test("deploy/run explains itself, and refuses what it does not know", async () => {
+  const help = await run("deploy/run", []);
+  assertEquals(help.code, 0);
+  assertStringIncludes(help.out, "deploy/run serve [--model DIR]");
+  const wrong = await run("deploy/run", ["sing"]);
+  assertEquals(wrong.code, 2);
+  assertStringIncludes(wrong.err, 'Cannot run "sing"');
+});
+
+Deno.test("deploy/run says how to get a Vulkan driver where it may not install one", async () => {
+  const env = { VK_DRIVER_FILES: "", LD_LIBRARY_PATH: "", HOME: "/nonexistent" };
+  const { code, err } = await run("deploy/run", ["serve"], {
+    env: { ...env, DELTAPAGE_HOME: "/tmp" },
+  });
+  // A machine with a driver starts; one without is told what to install.
+  if (code !== 0) assertStringIncludes(err, "apt-get install --no-install-recommends libvulkan1");
+});
+
+Deno.test(".ci/run ends with the counts and keeps the exit code", async () => {
+  for (
+    const [printed, exit, last] of [
+      ["ok | 12 passed (3 steps) | 0 failed | 1 ignored (3s)", 0, "12 passed, 0 failed"],
+      ["FAILED | 10 passed | 2 failed (1m2s)", 1, "10 passed, 2 failed"],
+      ["error: it does not compile", 1, "0 passed, 1 failed"],
+      ["ok | 5 passed | 0 failed (1s)", 1, "5 passed, 1 failed"],
+    ] as const
+  ) {
+    const { code, out } = await run(".ci/run", [], { body: `echo "${printed}"; exit ${exit}` });
+    assertEquals([code, out.trimEnd().split("\n").at(-1)], [exit, last]);
+  }
+});
