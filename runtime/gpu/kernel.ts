@@ -19,6 +19,7 @@ export type Bound = GPUBuffer | {
 export class KernelCache {
   readonly #device: GPUDevice;
   readonly #kernels = new Map<string, Kernel>();
+  readonly #uniforms = new Map<string, GPUBuffer>();
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -38,6 +39,27 @@ export class KernelCache {
     let kernel = this.#kernels.get(key);
     if (!kernel) this.#kernels.set(key, kernel = this.#compile(spec));
     return kernel;
+  }
+
+  /** Whether shaders run on the CPU: kernels may then be cut differently. */
+  get software(): boolean {
+    return this.#device.adapterInfo.isFallbackAdapter;
+  }
+
+  /** A uniform buffer that holds `words`; equal words share one buffer, which is never written again. */
+  uniform(words: readonly number[]): GPUBuffer {
+    const key = words.join();
+    let buffer = this.#uniforms.get(key);
+    if (!buffer) {
+      buffer = this.#device.createBuffer({
+        label: "sizes",
+        size: Math.ceil(words.length / 4) * 16,
+        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      });
+      this.#device.queue.writeBuffer(buffer, 0, Uint32Array.from(words));
+      this.#uniforms.set(key, buffer);
+    }
+    return buffer;
   }
 
   #compile(spec: KernelSpec): Kernel {

@@ -24,6 +24,11 @@ export class Program {
     return this.#dispatches.length;
   }
 
+  /** The pipelines that this program's dispatches come from. */
+  get kernels(): KernelCache {
+    return this.#kernels;
+  }
+
   /** Appends one dispatch; `buffers` maps each binding's name to its buffer. */
   add(
     spec: KernelSpec,

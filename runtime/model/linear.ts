@@ -1,14 +1,7 @@
 /** Adds the product of a placed matrix to a program. @module */
+import { productCut, type TileRows } from "../../shaders/common/products.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
-import {
-  type FewTile,
-  matmulFew,
-  matmulFewGrid,
-  matmulLanes,
-  matmulMany,
-  matmulManyGrid,
-  type MatmulShape,
-} from "../../shaders/matmul/matmul.ts";
+import { matmul, matmulGrid, type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
 import type { Program } from "../gpu/program.ts";
 import { DECODE_ROWS, type Matrix, type Phase } from "./parts.ts";
 
@@ -30,8 +23,8 @@ export interface MatmulIo {
 }
 
 /**
- * Adds `y[row] (+)= W x[row]` for all slices of `matrix`. Up to 16 rows run kernels in which a row has the same
- * bits whatever its neighbours; "prefill" programs have the tiled kernel too, for more. One dispatch a slice.
+ * Adds `y[row] (+)= W x[row]` for all slices of `matrix`. In up to 16 rows each has the same bits whatever its
+ * neighbours; "prefill" programs have a kernel for more, too. One dispatch a slice.
  */
 export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: Matrix): void {
   const { step, x, y } = io;
@@ -47,24 +40,41 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       yOffset: (io.yOffset ?? 0) + firstRow,
       accumulate: io.accumulate ?? false,
       head: io.head ?? false,
-      lanes: matmulLanes(matrix.n),
     };
-    const buffers = { step, codes, scales: scales ?? codes, x, y };
-    const rowsOf = (s: StepShape) => shape.head ? s.headRows : s.rows;
-    const few = (tile: FewTile, from: number, to: number) =>
+    const sizes = program.kernels.uniform(matmulSizes(shape));
+    for (const { tile, from, to } of tilesOf(phase)) {
+      const cut = productCut(tile, program.kernels.software);
       program.add(
-        matmulFew(shape, tile),
-        buffers,
-        (s) => rowsOf(s) >= from && rowsOf(s) <= to ? matmulFewGrid(shape, tile, s) : [0, 0, 0],
-      );
-    few(1, 1, 1);
-    few(4, 2, DECODE_ROWS);
-    if (phase === "prefill") {
-      program.add(
-        matmulMany(shape),
-        buffers,
-        (s) => rowsOf(s) > DECODE_ROWS ? matmulManyGrid(shape, s) : [0, 0, 0],
+        matmul(shape, cut),
+        { step, codes, scales: scales ?? codes, x, y, sizes },
+        (s) => within(rowsOf(s, shape), from, to) ? matmulGrid(shape, cut, s) : [0, 0, 0],
       );
     }
   }
+}
+
+/** How many rows of x share one reading of the weights, by the number of rows. */
+export interface TileRange {
+  readonly tile: TileRows;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The kernels that a phase needs; which of them runs depends on the step's rows alone. */
+export function tilesOf(phase: Phase): readonly TileRange[] {
+  return phase === "decode" ? FEW : [...FEW, { tile: 8, from: DECODE_ROWS + 1, to: Infinity }];
+}
+
+/** Whether a step of so many rows is one for this kernel. */
+export function within(rows: number, from: number, to: number): boolean {
+  return rows >= from && rows <= to;
+}
+
+const FEW: readonly TileRange[] = [
+  { tile: 1, from: 1, to: 1 },
+  { tile: 4, from: 2, to: DECODE_ROWS },
+];
+
+function rowsOf(step: StepShape, { head }: MatmulShape): number {
+  return head ? step.headRows : step.rows;
 }

@@ -1,42 +1,39 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { FormatName } from "../../shaders/common/formats.ts";
-import type { Grid, KernelSpec, StepShape } from "../../shaders/kernel_spec.ts";
-import {
-  matmulFew,
-  matmulFewGrid,
-  matmulMany,
-  matmulManyGrid,
-  type MatmulShape,
-} from "../../shaders/matmul/matmul.ts";
+import { cutConstants, type ProductCut, productCut } from "../../shaders/common/products.ts";
+import { matmul, matmulGrid, type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
 import { matmulNaive } from "../../shaders/matmul/naive.ts";
+import { STEP } from "../../shaders/common/step.ts";
 import { assertClose } from "../assert_close.ts";
 import { runKernel } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import { testMatrix } from "./weights.ts";
 
-const KERNELS = ["few 1", "few 4", "many"] as const;
-type KernelName = typeof KERNELS[number];
+/** The cuts for a CPU and for a GPU, each for one, few and many rows. */
+const CUTS: readonly ProductCut[] = [true, false].flatMap((software) =>
+  ([1, 4, 8] as const).map((tile) => productCut(tile, software))
+);
 
-/** The kernel and its grid. */
-function kernelOf(name: KernelName, shape: MatmulShape, rows: number): [KernelSpec, Grid] {
-  const step: StepShape = { rows, segments: 1, headRows: 0, maxContext: 0 };
-  if (name === "many") return [matmulMany(shape), matmulManyGrid(shape, step)];
-  const tile = Number(name.slice(4)) as 1 | 4;
-  return [matmulFew(shape, tile), matmulFewGrid(shape, tile, step)];
-}
+const nameOf = (cut: ProductCut) => JSON.stringify(cutConstants(cut));
 
 async function run(
-  name: KernelName,
+  cut: ProductCut,
   shape: MatmulShape,
   x: Float32Array<ArrayBuffer>,
 ): Promise<Float32Array<ArrayBuffer>> {
   const rows = x.length / shape.k;
   const { codes, scales } = testMatrix(shape.format, shape, 3);
   const { step } = stepBuffers([{ rows }]);
-  const [spec, grid] = kernelOf(name, shape, rows);
-  const { y } = await runKernel(spec, { step, codes, scales, x, y: { out: rows * shape.n } }, grid);
+  const { y } = await runKernel(
+    matmul(shape, cut),
+    { step, codes, scales, x, y: { out: rows * shape.n }, sizes: sizesOf(shape) },
+    matmulGrid(shape, cut, { rows, segments: 1, headRows: 0, maxContext: 0 }),
+  );
   return y!.subarray(0, rows * shape.n);
+}
+
+function sizesOf(shape: MatmulShape): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from(matmulSizes(shape));
 }
 
 const SIZES: readonly (readonly [rows: number, n: number, k: number])[] = [
@@ -55,12 +52,12 @@ const SIZES: readonly (readonly [rows: number, n: number, k: number])[] = [
 ];
 
 for (const format of ["fp8", "bf16"] as const) {
-  for (const name of KERNELS) {
-    Deno.test(`matmul() "${name}" matches naive for ${format}`, async () => {
+  for (const cut of CUTS) {
+    Deno.test(`matmul() matches naive for ${format}, ${nameOf(cut)}`, async () => {
       for (const [rows, n, k] of SIZES) {
         const x = pattern(rows * k, 2);
         const { dense } = testMatrix(format, { n, k }, 3);
-        const y = await run(name, { format, n, k }, x);
+        const y = await run(cut, { format, n, k }, x);
         // f32 sums of up to 4,096 products.
         assertClose(`${rows} x ${n} x ${k}`, y, matmulNaive(x, dense, k), 2e-6);
       }
@@ -68,17 +65,21 @@ for (const format of ["fp8", "bf16"] as const) {
   }
 }
 
-Deno.test("matmul() gives a row of few the same bits alone and among others", async () => {
+Deno.test("matmul() gives a row the same bits alone and among others", async () => {
   for (const [format, n, k] of [["fp8", 70, 272], ["bf16", 257, 208]] as const) {
     const x = pattern(16 * k, 5);
-    const alone: number[] = [];
-    for (let row = 0; row < 16; row++) {
-      alone.push(...await run("few 1", { format, n, k }, x.slice(row * k, (row + 1) * k)));
-    }
-    for (const name of ["few 1", "few 4"] as const) {
-      for (const rows of [2, 3, 7, 16]) {
-        const y = await run(name, { format, n, k }, x.slice(0, rows * k));
-        assertEquals([...y], alone.slice(0, rows * n), `${name} of ${rows}`);
+    for (const software of [true, false]) {
+      const alone: number[] = [];
+      for (let row = 0; row < 16; row++) {
+        const one = x.slice(row * k, (row + 1) * k);
+        alone.push(...await run(productCut(1, software), { format, n, k }, one));
+      }
+      for (const tile of [1, 4] as const) {
+        for (const rows of [2, 3, 7, 16]) {
+          const cut = productCut(tile, software);
+          const y = await run(cut, { format, n, k }, x.slice(0, rows * k));
+          assertEquals([...y], alone.slice(0, rows * n), `${rows} rows, ${nameOf(cut)}`);
+        }
       }
     }
   }
@@ -86,7 +87,7 @@ Deno.test("matmul() gives a row of few the same bits alone and among others", as
 
 Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and knows scale rows", async () => {
   const [rows, n, k] = [3, 37, 144];
-  for (const scaleRows of [128, 32, 1]) {
+  for (const scaleRows of [32, 4, 1]) {
     const shape: MatmulShape = {
       format: "fp8",
       n,
@@ -113,31 +114,33 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
     });
     // Only the head's rows count: the step has more.
     const step = stepBuffers([{ rows: 1 }, { rows: 2 }, { rows: 4 }]).step;
-    for (const name of KERNELS) {
-      const [spec] = kernelOf(name, shape, rows);
-      const { y } = await runKernel(spec, { step, codes, scales, x: wide, y: before }, [9, 3, 1]);
-      assertClose(name, y!.subarray(0, want.length), want, 1e-6);
+    for (const cut of [CUTS[0]!, CUTS[1]!, CUTS[5]!]) {
+      const { y } = await runKernel(
+        matmul(shape, cut),
+        { step, codes, scales, x: wide, y: before, sizes: sizesOf(shape) },
+        [10, 4, 1],
+      );
+      assertClose(nameOf(cut), y!.subarray(0, want.length), want, 1e-6);
     }
   }
 });
 
 Deno.test("matmul() leaves a stopped step alone", async () => {
-  const shape: MatmulShape = { format: "fp8" satisfies FormatName, n: 4, k: 16 };
+  const shape: MatmulShape = { format: "fp8", n: 4, k: 16 };
   const { codes, scales } = testMatrix("fp8", shape);
   const { step } = stepBuffers([{ rows: 1 }]);
-  step[3] = 1;
-  for (const name of KERNELS) {
-    const [spec, grid] = kernelOf(name, shape, 1);
+  step[STEP.stopped] = 1;
+  for (const cut of CUTS) {
     const { y } = await runKernel(
-      spec,
-      { step, codes, scales, x: pattern(16), y: { out: 4 } },
-      grid,
+      matmul(shape, cut),
+      { step, codes, scales, x: pattern(16), y: { out: 4 }, sizes: sizesOf(shape) },
+      [1, 1, 1],
     );
     assertEquals([...y!].map(Number.isNaN), [true, true, true, true]);
   }
 });
 
-Deno.test("matmul() refuses sizes and strides that it cannot read", () => {
-  assertThrows(() => matmulMany({ format: "fp8", n: 4, k: 24 }), RangeError, "[4, 24]");
-  assertThrows(() => matmulFew({ format: "fp8", n: 4, k: 16, xOffset: 2 }, 1), RangeError, "at 2");
+Deno.test("matmulSizes() refuses sizes and strides that the kernel cannot read", () => {
+  assertThrows(() => matmulSizes({ format: "fp8", n: 4, k: 24 }), RangeError, "[4, 24]");
+  assertThrows(() => matmulSizes({ format: "fp8", n: 4, k: 16, xOffset: 2 }), RangeError, "at 2");
 });

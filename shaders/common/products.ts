@@ -1,0 +1,44 @@
+/** How the kernels for matrix products are cut. @module */
+import source from "./products.wgsl" with { type: "text" };
+
+/** WGSL text of the shared inner part; it needs a format's snippet and the kernel's `codes` and `x`. */
+export const PRODUCTS_WGSL: string = source;
+
+/** Threads of a workgroup. */
+export const PRODUCT_THREADS = 32;
+
+/** Rows of x that one reading of the weights serves. */
+export type TileRows = 1 | 4 | 8;
+
+/** The cut of a product kernel. Only `lanes` decides the order of a sum, so only `lanes` changes bits. */
+export interface ProductCut {
+  /** Threads that share a row of W: a power of two, 4 to 32. */
+  readonly lanes: number;
+  /** Rows of W that a thread multiplies at a time: 4, 8 or 16. */
+  readonly outputs: number;
+  readonly tile: TileRows;
+}
+
+/**
+ * The cut for so many rows. On a GPU many lanes keep many loads in flight; a CPU that runs shaders wants long stretches
+ * a lane and large register tiles, because a load costs it more than ten multiplications.
+ */
+export function productCut(tile: TileRows, software: boolean): ProductCut {
+  if (software) return { tile, lanes: 8, outputs: tile === 1 ? 8 : 16 };
+  return tile === 8 ? { tile, lanes: 8, outputs: 8 } : { tile, lanes: 32, outputs: 4 };
+}
+
+/** Rows of W of one workgroup. */
+export function rowsOfCut({ lanes, outputs }: ProductCut): number {
+  return PRODUCT_THREADS / lanes * outputs;
+}
+
+/** The override constants of a cut. */
+export function cutConstants({ lanes, outputs, tile }: ProductCut): Record<string, number> {
+  return {
+    LANES: lanes,
+    OUTPUTS: outputs,
+    TILE: tile,
+    PARTIAL: PRODUCT_THREADS * outputs * tile,
+  };
+}

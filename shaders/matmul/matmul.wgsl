@@ -1,0 +1,96 @@
+// y[row, n] (+)= sum_k W[n, k] x[row, k]; a workgroup makes OUTPUTS * 32 / LANES outputs of TILE rows (products.wgsl).
+// codes [n, k / 16] units; scales BF16 [ceil(n / SCALE_ROWS), ceil(k / 128)]; x f32 at row * x_stride + x_offset; y alike.
+// Sizes are data, not constants: all matrices of a format share their pipelines.
+
+override SCALE_ROWS: u32;
+
+struct Sizes {
+  n: u32,
+  k: u32,
+  x_stride: u32, // of x in quads, of y in elements
+  x_offset: u32,
+  y_stride: u32,
+  y_offset: u32,
+  accumulate: u32, // 1: add to y
+  head: u32,       // 1: the rows are those of the head
+}
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> codes: array<Codes>;
+@group(0) @binding(2) var<storage, read> scales: array<u32>;
+@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<uniform> sizes: Sizes;
+
+fn scale_of(row: u32, unit: u32) -> f32 {
+  let index = row / SCALE_ROWS * ((sizes.k + 127u) / 128u) + unit / BLOCK_UNITS;
+  return scale_value(scales[index / 2u], index);
+}
+
+fn scales_of(rows: vec4<u32>, unit: u32) -> vec4<f32> {
+  if (!SCALED) { return vec4<f32>(1.0); }
+  let first = scale_of(rows.x, unit);
+  if (SCALE_ROWS % 4u == 0u) { return vec4<f32>(first); }
+  return vec4<f32>(first, scale_of(rows.y, unit), scale_of(rows.z, unit), scale_of(rows.w, unit));
+}
+
+// Four rows from n on; those past the end repeat the last one and are not stored.
+fn four_rows(n: u32) -> vec4<u32> {
+  return min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(sizes.n - 1u));
+}
+
+// Where four rows of x start; those past the end repeat the last one and are not stored.
+fn x_rows(row: u32, rows: u32) -> vec4<u32> {
+  return min(vec4<u32>(row, row + 1u, row + 2u, row + 3u), vec4<u32>(rows - 1u)) * sizes.x_stride + sizes.x_offset;
+}
+
+@compute @workgroup_size(32)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let rows = select(step.rows, step.head_rows, sizes.head == 1u);
+  let row0 = group.y * TILE;
+  if (step.stopped != 0u || row0 >= rows) { return; }
+  let groups = THREADS / LANES;
+  let units = sizes.k / 16u;
+  let n = (group.x * groups + thread / LANES) * OUTPUTS;
+  let n0 = four_rows(n);
+  let n1 = four_rows(n + 4u);
+  let n2 = four_rows(n + 8u);
+  let n3 = four_rows(n + 12u);
+  let low = x_rows(row0, rows);
+  let high = x_rows(row0 + 4u, rows);
+  var sums0 = Sums();
+  var sums1 = Sums();
+  var sums2 = Sums();
+  var sums3 = Sums();
+  for (var unit = thread % LANES; unit < units; unit += LANES) {
+    let inputs = load_inputs(low, high, unit);
+    var scale = scales_of(n0, unit);
+    sums0 = add_products(sums0, n0 * units + unit, scale, inputs);
+    if (OUTPUTS > 4u) {
+      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n1, unit); }
+      sums1 = add_products(sums1, n1 * units + unit, scale, inputs);
+    }
+    if (OUTPUTS > 8u) {
+      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n2, unit); }
+      sums2 = add_products(sums2, n2 * units + unit, scale, inputs);
+      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n3, unit); }
+      sums3 = add_products(sums3, n3 * units + unit, scale, inputs);
+    }
+  }
+  keep(0u, thread, sums0);
+  if (OUTPUTS > 4u) { keep(1u, thread, sums1); }
+  if (OUTPUTS > 8u) {
+    keep(2u, thread, sums2);
+    keep(3u, thread, sums3);
+  }
+  workgroupBarrier();
+  for (var i = thread; i < OUTPUTS * groups * TILE; i += THREADS) {
+    let output = group.x * groups * OUTPUTS + i % (OUTPUTS * groups);
+    let tile_row = i / (OUTPUTS * groups);
+    if (output < sizes.n && row0 + tile_row < rows) {
+      let at = (row0 + tile_row) * sizes.y_stride + sizes.y_offset + output;
+      let sum = total(i % OUTPUTS, tile_row, i / OUTPUTS % groups);
+      y[at] = select(0.0, y[at], sizes.accumulate == 1u) + sum;
+    }
+  }
+}
