@@ -41,12 +41,15 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     maxQueue: engineOptions.maxSequences + engineOptions.maxWaiting,
     apiKeys: server.apiKeys,
   });
-  const serving = serve(app, { ...server, engine });
+  const { host, port, finished } = serve(app, { ...server, engine });
+  console.error(`deltapage: listening on http://${host}:${port}`);
+  engine.ready.then(() => console.error(`deltapage: ${modelId} is ready`), () => {});
+  const served = finished.then(() => engine.close()).then(() => 0);
   const broken = engine.broken.then((error) => {
     console.error(`deltapage: ${error.message}`);
     return error.exitCode;
   });
-  return await Promise.race([serving, broken]);
+  return await Promise.race([served, broken]);
 }
 
 if (import.meta.main) {

@@ -38,6 +38,7 @@ export interface MemoryPlan {
   readonly budget: number;
   /** Longest prompt + output, tokens. */
   readonly contextLength: number;
+  /** Pages of all arenas; each arena has the same number. */
   readonly kvPages: number;
   readonly kvArenas: number;
   /** Running sequences plus spare slots for checkpoints. */
@@ -121,7 +122,7 @@ function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
   const perSlot = experts ? experts.layers * experts.stride : 0;
   const expertSlots = experts ? Math.min(experts.count, Math.floor((budget - fixed) / perSlot)) : 0;
   const allResident = !experts || expertSlots === experts.count;
-  const pages = kvPages(input, contextLength);
+  const { pages, arenas } = kvPages(input, contextLength);
   const slots = stateSlots(input);
   const rows = [
     ["trunk", "mixers, shared experts, routers, norms, head", input.trunk],
@@ -138,7 +139,7 @@ function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
     budget,
     contextLength,
     kvPages: pages,
-    kvArenas: Math.ceil(pages / arenaPages(input)),
+    kvArenas: arenas,
     stateSlots: slots,
     expertSlots,
     allResident,
@@ -155,7 +156,7 @@ function expertDetail({ experts }: PlanInput, slots: number): string {
 
 function fixedBytes(input: PlanInput, contextLength: number): number {
   return input.trunk + input.activations + stateSlots(input) * input.stateSlot +
-    kvPages(input, contextLength) * input.kvPage;
+    kvPages(input, contextLength).pages * input.kvPage;
 }
 
 function leastExperts({ experts }: PlanInput): number {
@@ -167,11 +168,17 @@ function stateSlots({ maxSequences }: PlanInput): number {
   return 2 * maxSequences;
 }
 
-/** Pages for one sequence of full length and shorter ones beside it, in whole pages per sequence. */
-function kvPages({ maxSequences, pageTokens }: PlanInput, contextLength: number): number {
-  const further = Math.min(contextLength, FURTHER_SEQUENCE_TOKENS);
-  return Math.ceil(contextLength / pageTokens) +
-    (maxSequences - 1) * Math.ceil(further / pageTokens);
+/**
+ * Pages for one sequence of full length and shorter ones beside it, in whole pages per sequence; split into
+ * equal arenas, each of which holds a sequence of full length.
+ */
+function kvPages(input: PlanInput, contextLength: number): { pages: number; arenas: number } {
+  const { maxSequences, pageTokens } = input;
+  const longest = Math.ceil(contextLength / pageTokens);
+  const further = Math.ceil(Math.min(contextLength, FURTHER_SEQUENCE_TOKENS) / pageTokens);
+  const wanted = longest + (maxSequences - 1) * further;
+  const arenas = Math.ceil(wanted / arenaPages(input));
+  return { pages: arenas * Math.max(longest, Math.ceil(wanted / arenas)), arenas };
 }
 
 function arenaPages({ maxBinding, kvPageBinding }: PlanInput): number {

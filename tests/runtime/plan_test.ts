@@ -46,7 +46,16 @@ Deno.test("planMemory() chooses the largest customary context that fits", () => 
 
 Deno.test("planMemory() splits KV pages into arenas that fit a binding, and refuses a longer context", () => {
   const small = { ...input, maxBinding: 100 * 16 * 1024 };
-  assertEquals(planMemory(small).kvArenas, 3);
+  assertEquals([planMemory(small).kvArenas, planMemory(small).kvPages], [3, 3 * 86]);
+  // Two arenas would do for 8 + 1 pages, but each must hold a sequence of full length.
+  const uneven = {
+    ...small,
+    maxBinding: 8 * 16 * 1024,
+    maxSequences: 2,
+    context: 8 * 32,
+    pageTokens: 32,
+  };
+  assertEquals([planMemory(uneven).kvArenas, planMemory(uneven).kvPages], [2, 16]);
   assertThrows(() => planMemory({ ...small, context: 100 * 32 + 1 }), PlanError, "at most 3200");
 });
 
