@@ -64,7 +64,7 @@ function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: strin
     request: {
       tokens: encoded.ids,
       sampling: samplingOf(body, defaults, model),
-      maxTokens: outputLimit(encoded.ids, wanted, model),
+      maxTokens: outputLimit({ field: "messages", tokens: encoded.ids, wanted }, model),
       stopIds: stopIdsOf(body, options.stopIds),
       checkpoints: encoded.checkpoints,
       owner,

@@ -1,6 +1,6 @@
 /** What a chat request may be: schema, checks and documentation in one. @module */
 import { z } from "@hono/zod-openapi";
-import { jsonObject, SAMPLING_FIELDS } from "./schema.ts";
+import { SAMPLING_FIELDS, shallow } from "./schema.ts";
 import { refuseUnbuilt, UNBUILT_CHAT, unbuiltNames } from "./unbuilt.ts";
 
 const MAX_MESSAGES = 4096;
@@ -19,6 +19,8 @@ const part = z.looseObject({ type: z.string(), text: z.string().optional() })
       context.addIssue({ code: "custom", path: ["text"], message: "a text part needs it" });
     }
   });
+
+const jsonObject = z.record(z.string(), z.unknown());
 
 const toolCall = z.looseObject({
   id: z.string().max(256).optional(),
@@ -60,8 +62,8 @@ const tool = z.looseObject({
 
 /** The fields that render a conversation; /apply-template takes no others. */
 export const CONVERSATION_FIELDS = {
-  messages: z.array(message).min(1).max(MAX_MESSAGES),
-  tools: z.array(tool).max(MAX_TOOLS).nullish(),
+  messages: z.array(shallow(message)).min(1).max(MAX_MESSAGES),
+  tools: z.array(shallow(tool)).max(MAX_TOOLS).nullish(),
   tool_choice: z.unknown().superRefine((choice, context) => {
     if ([undefined, null, "auto", "none"].includes(choice as string)) return;
     context.addIssue({

@@ -104,7 +104,8 @@ function plansOf(
       ? tokenizer.encode(prompt, { special: true })
       : prompt;
     if (tokens.length === 0) throw emptyPrompt();
-    const maxTokens = outputLimit(tokens, body.max_tokens ?? DEFAULT_MAX_TOKENS, model);
+    const wanted = body.max_tokens ?? DEFAULT_MAX_TOKENS;
+    const maxTokens = outputLimit({ field: "prompt", tokens, wanted }, model);
     return {
       index,
       request: {

@@ -41,14 +41,18 @@ export interface ErrorBody {
 }
 
 /** A prompt longer than the context, in the words that agents of either tradition look for. */
-export function contextLengthError(promptTokens: number, contextLength: number): RequestError {
+export function contextLengthError(
+  promptTokens: number,
+  contextLength: number,
+  field?: string,
+): RequestError {
   return new RequestError(
     400,
     `This model's maximum context length is ${contextLength} tokens, but the prompt has ` +
       `${promptTokens}: the request exceeds the available context size, shorten the prompt`,
     {
       code: "context_length_exceeded",
-      param: "messages",
+      ...(field === undefined ? {} : { param: field }),
       extra: { n_prompt_tokens: promptTokens, n_ctx: contextLength },
     },
   );

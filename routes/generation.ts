@@ -60,26 +60,29 @@ export async function* generation(
   }
 }
 
+/** A prompt, the field it came from, and how many tokens are wanted after it. */
+export interface Prompt {
+  readonly field: "messages" | "prompt";
+  readonly tokens: readonly number[];
+  readonly wanted: number | null | undefined;
+}
+
 /**
  * How many tokens may be generated: what was asked for, or what the context has room for if that is less.
  * @throws {RequestError} 400 if the prompt leaves no room, or has ids that the model does not have.
  */
-export function outputLimit(
-  tokens: readonly number[],
-  wanted: number | null | undefined,
-  model: ModelInfo,
-): number {
+export function outputLimit({ field, tokens, wanted }: Prompt, model: ModelInfo): number {
   const room = model.contextLength - tokens.length;
   if (room < 0 || (room === 0 && wanted !== 0)) {
-    throw contextLengthError(tokens.length, model.contextLength);
+    throw contextLengthError(tokens.length, model.contextLength, field);
   }
   const foreign = tokens.find((id) => id >= model.vocabSize);
   if (foreign !== undefined) {
     throw new RequestError(
       400,
-      `Cannot accept "prompt": token id ${foreign} is not below ${model.vocabSize}, ` +
+      `Cannot accept "${field}": token id ${foreign} is not below ${model.vocabSize}, ` +
         `the vocabulary's size`,
-      { param: "prompt", code: "invalid_value" },
+      { param: field, code: "invalid_value" },
     );
   }
   return Math.min(room, wanted ?? room);

@@ -42,11 +42,12 @@ export const SAMPLING_FIELDS = {
 /** A body with at least the fields of {@linkcode SAMPLING_FIELDS}. */
 export type SamplingBody = z.infer<z.ZodObject<typeof SAMPLING_FIELDS>>;
 
-/** A JSON object that is not nested deeper than templates and parsers can bear. */
-export const jsonObject = z.record(z.string(), z.unknown())
-  .refine((value) => nestedAtMost(value, MAX_NESTING), {
+/** Holds a value, fields that the schema does not know among them, to what templates can bear. */
+export function shallow<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.refine((value) => nestedAtMost(value, MAX_NESTING), {
     message: `nested deeper than ${MAX_NESTING} levels`,
   });
+}
 
 /** The error object that every refusal carries. */
 export const errorSchema = z.object({

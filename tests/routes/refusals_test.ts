@@ -67,7 +67,7 @@ const REFUSED: readonly (readonly [Record<string, unknown>, string])[] = [
         },
       }],
     },
-    "tools[0].function.parameters",
+    "tools[0]",
   ],
 ];
 
