@@ -8,21 +8,18 @@ import {
   groupBytes,
   groupPairs,
   groupPairsGrid,
-  type GroupShape,
   groupTiles,
 } from "../../shaders/moe_experts/groups.ts";
 import {
-  downFewExperts,
-  downFewGrid,
-  downManyExperts,
-  downManyGrid,
+  downExperts,
+  downGrid,
   type ExpertShape,
-  gateUpFewExperts,
-  gateUpFewGrid,
-  gateUpManyExperts,
-  gateUpManyGrid,
+  expertSizes,
+  gateUpExperts,
+  gateUpGrid,
 } from "../../shaders/moe_experts/moe_experts.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
+import { type ProductCut, productCut } from "../../shaders/common/products.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
@@ -116,26 +113,19 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
  * scratch, so it may run in waves with other slots each time: the bits are those of one run with all experts.
  */
 export function addExperts(program: Program, phase: Phase, parts: MoeParts): void {
-  const groups: GroupShape = { ...parts.sizes, maxRows: parts.maxRows };
-  if (phase === "prefill") {
-    const { step, scratch, weights } = parts;
-    const list = scratch.expertGroups!;
-    program.add(
-      groupPairs(groups),
-      { step, ids: idsOf(parts), groups: list },
-      forMany(() => groupPairsGrid(groups)),
-    );
-    program.add(
-      groupTiles(groups),
-      { step, table: weights.pool.table, groups: list },
-      forMany(() => [1, 1, 1]),
-    );
-  }
-  for (const { firstSlot, slots, buffer } of parts.weights.pool.chunks) {
-    const shape = { ...parts.sizes, format: parts.weights.pool.format, firstSlot, slots };
-    addChunkForFew(program, parts, shape, buffer);
-    if (phase === "prefill") addChunkForMany(program, parts, { shape, groups }, buffer);
-  }
+  const { weights: { pool }, sizes, maxRows } = parts;
+  const shapes = pool.chunks.map(({ firstSlot, slots }): ExpertShape => ({
+    ...sizes,
+    maxRows,
+    format: pool.format,
+    firstSlot,
+    slots,
+  }));
+  if (phase === "prefill") addGroups(program, parts, shapes[0]!);
+  pool.chunks.forEach(({ buffer }, i) => {
+    addChunk(program, 1, parts, { shape: shapes[i]!, buffer });
+    if (phase === "prefill") addChunk(program, 8, parts, { shape: shapes[i]!, buffer });
+  });
 }
 
 /** Adds the weighted sum of shared and routed experts to the residual stream. */
@@ -151,46 +141,60 @@ export function addCombine(program: Program, parts: MoeParts): void {
   }, (s) => moeCombineGrid(sizes, s));
 }
 
-function addChunkForFew(
-  program: Program,
-  { step, x, scratch, weights, ...rest }: MoeParts,
-  shape: ExpertShape,
-  chunk: GPUBuffer,
-): void {
-  const ids = idsOf({ scratch, ...rest });
-  const common = { step, ids, table: weights.pool.table, codes: chunk, scales: chunk };
-  const act = scratch.expertAct!;
+/** Adds the lists of pairs by expert. */
+function addGroups(program: Program, parts: MoeParts, shape: ExpertShape): void {
+  const { step, scratch, weights } = parts;
+  const common = { step, groups: scratch.expertGroups!, sizes: sizesOf(program, shape) };
   program.add(
-    gateUpFewExperts(shape),
-    { ...common, x, act },
-    forFew((s) => gateUpFewGrid(shape, s)),
+    groupPairs(),
+    { ...common, ids: idsOf(parts) },
+    gridFor(8, () => groupPairsGrid(shape)),
   );
   program.add(
-    downFewExperts(shape),
-    { ...common, act, y: scratch.expertOut! },
-    forFew((s) => downFewGrid(shape, s)),
+    groupTiles(),
+    { ...common, table: weights.pool.table },
+    gridFor(8, () => [1, 1, 1]),
   );
 }
 
-function addChunkForMany(
+/** One chunk of the pool, with tiles of so many pairs. */
+interface Chunk {
+  readonly shape: ExpertShape;
+  readonly buffer: GPUBuffer;
+}
+
+/** Adds the experts of one chunk for few rows (pair by pair) or for many (by tiles of an expert's pairs). */
+function addChunk(
   program: Program,
-  { step, x, scratch, weights }: MoeParts,
-  { shape, groups }: { readonly shape: ExpertShape; readonly groups: GroupShape },
-  chunk: GPUBuffer,
+  tile: 1 | 8,
+  parts: MoeParts,
+  { shape, buffer }: Chunk,
 ): void {
-  const list = scratch.expertGroups!;
-  const common = { step, groups: list, table: weights.pool.table, codes: chunk, scales: chunk };
-  const act = scratch.expertAct!;
+  const { step, x, scratch, weights } = parts;
+  const cut: ProductCut = productCut(tile, program.kernels.software);
+  const pairs = tile === 1 ? { ids: idsOf(parts) } : { groups: scratch.expertGroups! };
+  const common = {
+    step,
+    ...pairs,
+    table: weights.pool.table,
+    codes: buffer,
+    scales: buffer,
+    sizes: sizesOf(program, shape),
+  };
   program.add(
-    gateUpManyExperts(shape, groups),
-    { ...common, x, act },
-    forMany((s) => gateUpManyGrid(shape, groups, s)),
+    gateUpExperts(shape.format, cut),
+    { ...common, x, act: scratch.expertAct! },
+    gridFor(tile, (s) => gateUpGrid(shape, cut, s)),
   );
   program.add(
-    downManyExperts(shape, groups),
-    { ...common, act, y: scratch.expertOut! },
-    forMany((s) => downManyGrid(shape, groups, s)),
+    downExperts(shape.format, cut),
+    { ...common, x: scratch.expertAct!, y: scratch.expertOut! },
+    gridFor(tile, (s) => downGrid(shape, cut, s)),
   );
+}
+
+function sizesOf(program: Program, shape: ExpertShape): GPUBuffer {
+  return program.kernels.uniform(expertSizes(shape));
 }
 
 /** This layer's part of the ids. */
@@ -204,12 +208,7 @@ function idsOf({ sizes, maxRows, layer, scratch }: Pick<
 
 type GridOf = (shape: StepShape) => Grid;
 
-/** No workgroups for more rows than a decode step has. */
-function forFew(grid: GridOf): GridOf {
-  return (shape) => shape.rows <= DECODE_ROWS ? grid(shape) : [0, 0, 0];
-}
-
-/** No workgroups for as few rows as a decode step has. */
-function forMany(grid: GridOf): GridOf {
-  return (shape) => shape.rows > DECODE_ROWS ? grid(shape) : [0, 0, 0];
+/** No workgroups unless the step has as many rows as this kernel is for: up to 16, or more. */
+function gridFor(tile: 1 | 8, grid: GridOf): GridOf {
+  return (shape) => (tile === 1) === (shape.rows <= DECODE_ROWS) ? grid(shape) : [0, 0, 0];
 }

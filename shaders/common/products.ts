@@ -14,7 +14,7 @@ export type TileRows = 1 | 4 | 8;
 export interface ProductCut {
   /** Threads that share a row of W: a power of two, 4 to 32. */
   readonly lanes: number;
-  /** Rows of W that a thread multiplies at a time: 4, 8 or 16. */
+  /** Rows of W that a thread multiplies at a time: 8 or 16. */
   readonly outputs: number;
   readonly tile: TileRows;
 }
@@ -25,7 +25,7 @@ export interface ProductCut {
  */
 export function productCut(tile: TileRows, software: boolean): ProductCut {
   if (software) return { tile, lanes: 8, outputs: tile === 1 ? 8 : 16 };
-  return tile === 8 ? { tile, lanes: 8, outputs: 8 } : { tile, lanes: 32, outputs: 4 };
+  return { tile, lanes: tile === 8 ? 8 : 32, outputs: 8 };
 }
 
 /** Rows of W of one workgroup. */

@@ -4,7 +4,7 @@
 // A sum has one order, whatever OUTPUTS and TILE are: a row of x has the same bits alone and among others.
 
 override LANES: u32;   // 4 to 32
-override OUTPUTS: u32; // 4, 8 or 16
+override OUTPUTS: u32; // 8 or 16
 override TILE: u32;    // 1, 4 or 8
 override PARTIAL: u32; // THREADS * OUTPUTS * TILE
 

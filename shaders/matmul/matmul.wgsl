@@ -66,10 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let inputs = load_inputs(low, high, unit);
     var scale = scales_of(n0, unit);
     sums0 = add_products(sums0, n0 * units + unit, scale, inputs);
-    if (OUTPUTS > 4u) {
-      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n1, unit); }
-      sums1 = add_products(sums1, n1 * units + unit, scale, inputs);
-    }
+    if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n1, unit); }
+    sums1 = add_products(sums1, n1 * units + unit, scale, inputs);
     if (OUTPUTS > 8u) {
       if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n2, unit); }
       sums2 = add_products(sums2, n2 * units + unit, scale, inputs);
@@ -78,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   keep(0u, thread, sums0);
-  if (OUTPUTS > 4u) { keep(1u, thread, sums1); }
+  keep(1u, thread, sums1);
   if (OUTPUTS > 8u) {
     keep(2u, thread, sums2);
     keep(3u, thread, sums3);

@@ -3,10 +3,14 @@ import { STEP_WGSL } from "../common/step.ts";
 import type { Grid, KernelSpec } from "../kernel_spec.ts";
 import count from "./count.wgsl" with { type: "text" };
 import groups from "./groups.wgsl" with { type: "text" };
+import sizes from "./sizes.wgsl" with { type: "text" };
 import tiles from "./tiles.wgsl" with { type: "text" };
 
-/** WGSL text of the layout of the `groups` buffer. */
+/** WGSL text of the layout of the `groups` buffer; it needs `SIZES_WGSL`. */
 export const GROUPS_WGSL: string = groups;
+
+/** WGSL text of the `sizes` uniform. */
+export const SIZES_WGSL: string = sizes;
 
 /** What the `groups` buffer must hold. */
 export interface GroupShape {
@@ -16,7 +20,8 @@ export interface GroupShape {
   readonly maxRows: number;
 }
 
-const TILE_PAIRS = 32;
+/** Pairs of one expert that a workgroup takes together. */
+export const TILE_PAIRS = 8;
 
 /** Bytes of the `groups` buffer. */
 export function groupBytes({ experts, topK, maxRows }: GroupShape): number {
@@ -29,13 +34,13 @@ export function mostTiles({ experts, topK }: GroupShape, rows: number): number {
   return Math.min(experts, rows * topK) + Math.floor(rows * topK / TILE_PAIRS);
 }
 
-/** Lists the pairs of each expert: ids u32 [rows, topK] into `groups`. */
-export function groupPairs(shape: GroupShape): KernelSpec {
+/** Lists the pairs of each expert: ids u32 [rows, topK] into `groups`; `sizes` as the experts' kernels. */
+export function groupPairs(): KernelSpec {
   return {
     name: "group_pairs",
-    source: STEP_WGSL + GROUPS_WGSL + count,
-    bindings: { step: "read", ids: "read", groups: "read_write" },
-    constants: { ...groupConstants(shape), TOP_K: shape.topK },
+    source: STEP_WGSL + SIZES_WGSL + GROUPS_WGSL + count,
+    bindings: { step: "read", ids: "read", groups: "read_write", sizes: "uniform" },
+    constants: {},
   };
 }
 
@@ -45,16 +50,11 @@ export function groupPairsGrid({ experts }: GroupShape): Grid {
 }
 
 /** Cuts the lists of the experts that `table` gives a slot into tiles, in `groups`; one workgroup. */
-export function groupTiles(shape: GroupShape): KernelSpec {
+export function groupTiles(): KernelSpec {
   return {
     name: "group_tiles",
-    source: STEP_WGSL + GROUPS_WGSL + tiles,
-    bindings: { step: "read", table: "read", groups: "read_write" },
-    constants: { ...groupConstants(shape), TOP_K: shape.topK },
+    source: STEP_WGSL + SIZES_WGSL + GROUPS_WGSL + tiles,
+    bindings: { step: "read", table: "read", groups: "read_write", sizes: "uniform" },
+    constants: {},
   };
-}
-
-/** The constants of groups.wgsl, without the top-k. */
-export function groupConstants({ experts, maxRows }: GroupShape): Record<string, number> {
-  return { EXPERTS: experts, CAPACITY: maxRows };
 }

@@ -1,0 +1,22 @@
+// Sizes of the experts and where their weights lie in a chunk of the pool: units of `codes` and BF16 scales of
+// `scales`, both the same buffer; offsets are within a slot, see common/expert_layout.ts. They are data, not
+// constants: all models share the pipelines.
+
+struct Sizes {
+  hidden: u32,
+  dff: u32,
+  top_k: u32,
+  experts: u32,
+  capacity: u32,   // largest number of rows: a row takes an expert once
+  first_slot: u32, // the chunk's first slot
+  slots: u32,      // slots in the chunk
+  slot_units: u32,
+  slot_scales: u32,
+  up_units: u32,
+  down_units: u32,
+  gate_scales: u32,
+  up_scales: u32,
+  down_scales: u32,
+  reserved0: u32,
+  reserved1: u32,
+}
