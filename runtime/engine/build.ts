@@ -9,7 +9,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { KernelCache } from "../gpu/kernel.ts";
 import { GpuMemory } from "../gpu/memory.ts";
 import { Readback, syncReadbackWorks } from "../gpu/readback.ts";
-import { allocateCaches, cacheSizes } from "../model/caches.ts";
+import { allocateCaches, cacheSizes, pagesPerArena } from "../model/caches.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { buildForward } from "../model/forward.ts";
 import { expectedTensors, textPrefix } from "../model/names.ts";
@@ -29,7 +29,8 @@ import {
 import { loadTrunk } from "../model/trunk.ts";
 import type { EngineOptions } from "../options.ts";
 import { LONGEST_DEFAULT_CONTEXT, type MemoryPlan, planMemory } from "../plan.ts";
-import { GpuSequenceCache } from "../state/gpu_sequence_cache.ts";
+import { GpuCopies } from "../state/gpu_copies.ts";
+import { HybridCache } from "../state/hybrid_cache.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
 import { ExpertStage } from "./expert_stage.ts";
 import { GpuRunner, type RunnerParts } from "./runner.ts";
@@ -153,7 +154,17 @@ export async function buildRunner(
   if (pager && plan.allResident && expertBytes(site, reader!.layout) <= PRELOAD_BYTES) {
     await pager.loadAll((done, total) => onProgress("experts", done, total));
   }
-  const cache = new GpuSequenceCache(device, caches, config, plan, options);
+  const copies = new GpuCopies(device, caches, cacheSizes(config));
+  const cache = new HybridCache({
+    arenaPages: Array.from(
+      { length: plan.kvArenas },
+      () => pagesPerArena(plan.kvPages, plan.kvArenas),
+    ),
+    pageTokens: PAGE_TOKENS,
+    stateSlots: plan.stateSlots,
+    copies,
+    byteLimit: options.stateCacheBytes,
+  });
   return {
     runner,
     cache,
@@ -168,6 +179,7 @@ export async function buildRunner(
     }),
     close: async () => {
       await readback.close();
+      copies.destroy();
       memory.destroy();
     },
   };

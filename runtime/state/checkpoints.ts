@@ -28,7 +28,6 @@ export interface CheckpointParts {
   readonly pages: KvPages;
   readonly slots: RecurrentSlots;
   readonly copies: StateCopies;
-  readonly pageTokens: number;
   /** Most bytes of RAM. */
   readonly byteLimit: number;
   /** Most checkpoints. */
@@ -248,10 +247,8 @@ export class CheckpointCache {
   }
 
   #savePages(entry: Checkpoint, kv: KvPlace & { kind: "pages" }): void {
-    const full = Math.floor(entry.tokens.length / this.#parts.pageTokens);
-    const run = { arena: kv.arena, pages: kv.pages, full };
-    if (!this.#makeRoom(() => this.#saved.cost(run), entry)) return this.drop(entry);
-    entry.kv = { kind: "ram", pages: this.#saved.save(run) };
+    if (!this.#makeRoom(() => this.#saved.cost(kv), entry)) return this.drop(entry);
+    entry.kv = { kind: "ram", pages: this.#saved.save(kv) };
     this.#parts.pages.release(kv.arena, kv.pages);
     this.counters.pagesSaved++;
   }

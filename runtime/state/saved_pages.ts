@@ -9,19 +9,20 @@ export interface SavedPage {
   /** The copy did not arrive and never will. */
   failed: boolean;
   holders: number;
-  /** The GPU page it is a copy of, while that lives and is full. */
-  readonly source: number | null;
+  /** The GPU page it was made of. */
+  readonly source: number;
 }
 
-/** Pages of one checkpoint on the GPU; all but the last are full, and the last is where `full` counts it. */
+/** Pages of one checkpoint on the GPU. */
 export interface PageRun {
   readonly arena: number;
   readonly pages: readonly number[];
-  /** How many of them are full and so never change. */
-  readonly full: number;
 }
 
-/** Copies in RAM by the page they were made of. */
+/**
+ * Copies in RAM by the page they were made of. Only pages that no running sequence can still append to are
+ * saved (`isHeldElsewhere`), so a copy stays true until the page is freed.
+ */
 export class SavedPages {
   readonly #copies: StateCopies;
   readonly #bySource = new Map<number, SavedPage>();
@@ -37,23 +38,23 @@ export class SavedPages {
   }
 
   /** Bytes that `save(run)` would add. */
-  cost({ arena, pages, full }: PageRun): number {
-    const known = pages.filter((page, i) => i < full && this.#bySource.has(key(arena, page)));
-    return (pages.length - known.length) * this.#copies.pageBytes;
+  cost({ arena, pages }: PageRun): number {
+    const missing = pages.filter((page) => !this.#bySource.has(key(arena, page)));
+    return missing.length * this.#copies.pageBytes;
   }
 
   /** Copies of a run, its bytes arriving later; pages that are copied already are shared. */
-  save({ arena, pages, full }: PageRun): SavedPage[] {
+  save({ arena, pages }: PageRun): SavedPage[] {
     const missing: { readonly page: number; readonly saved: SavedPage }[] = [];
-    const saved = pages.map((page, i): SavedPage => {
-      const source = i < full ? key(arena, page) : null;
-      const known = source === null ? undefined : this.#bySource.get(source);
+    const saved = pages.map((page): SavedPage => {
+      const source = key(arena, page);
+      const known = this.#bySource.get(source);
       if (known) {
         known.holders++;
         return known;
       }
       const fresh = { bytes: null, failed: false, holders: 1, source };
-      if (source !== null) this.#bySource.set(source, fresh);
+      this.#bySource.set(source, fresh);
       missing.push({ page, saved: fresh });
       return fresh;
     });
@@ -68,9 +69,7 @@ export class SavedPages {
       if (--page.holders > 0) continue;
       this.#count--;
       page.bytes = null;
-      if (page.source !== null && this.#bySource.get(page.source) === page) {
-        this.#bySource.delete(page.source);
-      }
+      this.#unlink(page);
     }
   }
 
@@ -94,16 +93,21 @@ export class SavedPages {
 
   #fail(page: SavedPage): void {
     page.failed = true;
-    if (page.source !== null && this.#bySource.get(page.source) === page) {
-      this.#bySource.delete(page.source);
-    }
+    this.#unlink(page);
+  }
+
+  #unlink(page: SavedPage): void {
+    if (this.#bySource.get(page.source) === page) this.#bySource.delete(page.source);
   }
 }
 
-/** Whether no page of a run would be freed by one holder less, given how many of the holders may go. */
+/**
+ * Whether running sequences hold every page of a run, so that moving it to RAM would free none; `leaving`
+ * counts the holders of each page that may go. A sequence that may still append to a page holds all before it.
+ */
 export function isHeldElsewhere(
   pages: KvPages,
-  run: { readonly arena: number; readonly pages: readonly number[] },
+  run: PageRun,
   leaving: ReadonlyMap<number, number>,
 ): boolean {
   return run.pages.every((page) => pages.holders(run.arena, page) > (leaving.get(page) ?? 0));

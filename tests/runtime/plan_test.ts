@@ -69,7 +69,7 @@ Deno.test("planMemory() plans a dense model without expert slots", () => {
 Deno.test("size() prints three digits", () => {
   assertEquals([size(0), size(1023), size(1536), size(37454799072)], [
     "0 B",
-    "1.00 KiB",
+    "0.999 KiB",
     "1.50 KiB",
     "34.9 GiB",
   ]);
