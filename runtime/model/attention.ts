@@ -66,7 +66,7 @@ export function addAttention(
   const sums = named(scratch, "attentionSums");
   const totals = named(scratch, "attentionTotals");
   arenas.forEach(({ k, v }, arena) => {
-    const cache = { pageTokens: PAGE_TOKENS, arena };
+    const cache = { pageTokens: PAGE_TOKENS, arena, format: "f16" } as const;
     program.add(
       qkPrepare(sizes, cache),
       {
@@ -86,7 +86,7 @@ export function addAttention(
     );
   });
   arenas.forEach(({ k, v }, arena) => {
-    const cache = { pageTokens: PAGE_TOKENS, arena };
+    const cache = { pageTokens: PAGE_TOKENS, arena, format: "f16" } as const;
     const read = { step, rows, segments, pages, q, k, v };
     if (phase === "decode") {
       program.add(

@@ -1,4 +1,5 @@
 /** Norm and rotation of query and key, and the store of key and value into the cache. @module */
+import { KV_FORMATS, type KvFormat } from "../common/kv_format.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import type { AttentionSizes } from "./naive.ts";
@@ -10,17 +11,19 @@ export interface CacheLayout {
   readonly pageTokens: number;
   /** Which arena is bound: rows of sequences in other arenas are left alone. */
   readonly arena: number;
+  /** How its elements are stored. */
+  readonly format: KvFormat;
 }
 
 /**
- * From the projected rows `qkv` to `q` [rows, heads, headDim] f32, and k and v as f16 in the row's page of the arena.
+ * From the projected rows `qkv` to `q` [rows, heads, headDim] f32, and k and v, as `cache.format` says, in the row's page of the arena.
  * @throws {RangeError} if a size is outside what the attention kernels are made for
  */
 export function qkPrepare(shape: AttentionSizes, cache: CacheLayout): KernelSpec {
   checkAttention(shape);
   return {
     name: "qk_prepare",
-    source: STEP_WGSL + source,
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + source,
     bindings: {
       step: "read",
       rows: "read",

@@ -2,7 +2,7 @@
 //   q, k = rotate(x / sqrt(mean(x^2) + EPSILON) * (1 + weight)) per head; v as it is.
 // Rotation: pairs (j, j + ROTARY / 2) of the first ROTARY elements   (arXiv:2104.09864)
 // qkv [rows, 2 HEADS D + 2 KV_HEADS D]: per head query then gate; then keys; then values. rope [rows, ROTARY / 2] (cos, sin).
-// q [rows, HEADS, D] f32; k_pages, v_pages [pages, KV_HEADS, PAGE_TOKENS, D / 2]: two f16 a word.
+// q [rows, HEADS, D] f32; k_pages, v_pages [pages, KV_HEADS, PAGE_TOKENS, D / 4]: as stored.
 // One workgroup prepares one head of one row; heads from HEADS on are keys with their values.
 
 override HEADS: u32;
@@ -13,8 +13,6 @@ override EPSILON: f32;
 override PAGE_TOKENS: u32;
 override ARENA: u32;
 
-const F16_MAX: f32 = 65504.0;
-
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> rows: array<Row>;
 @group(0) @binding(2) var<storage, read> segments: array<Segment>;
@@ -24,8 +22,8 @@ const F16_MAX: f32 = 65504.0;
 @group(0) @binding(6) var<storage, read> q_norm: array<f32>;
 @group(0) @binding(7) var<storage, read> k_norm: array<f32>;
 @group(0) @binding(8) var<storage, read_write> q: array<f32>;
-@group(0) @binding(9) var<storage, read_write> k_pages: array<u32>;
-@group(0) @binding(10) var<storage, read_write> v_pages: array<u32>;
+@group(0) @binding(9) var<storage, read_write> k_pages: array<KvQuad>;
+@group(0) @binding(10) var<storage, read_write> v_pages: array<KvQuad>;
 
 var<workgroup> x: array<f32, 256>;
 var<workgroup> partial: array<f32, 64>;
@@ -38,8 +36,8 @@ fn rotated(row: u32, d: u32) -> f32 {
   return select(x[d] * turn.x + x[j] * turn.y, x[d] * turn.x - x[d + half] * turn.y, d < half);
 }
 
-fn packed(a: f32, b: f32) -> u32 {
-  return pack2x16float(clamp(vec2(a, b), vec2(-F16_MAX), vec2(F16_MAX)));
+fn rotated_quad(row: u32, d: u32) -> vec4<f32> {
+  return vec4(rotated(row, d), rotated(row, d + 1u), rotated(row, d + 2u), rotated(row, d + 3u));
 }
 
 @compute @workgroup_size(64)
@@ -76,10 +74,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let token = rows[row].cache_index;
   let page = pages[segment.page_table + token / PAGE_TOKENS];
-  let to = ((page * KV_HEADS + kv_head) * PAGE_TOKENS + token % PAGE_TOKENS) * (D / 2u);
+  let to = ((page * KV_HEADS + kv_head) * PAGE_TOKENS + token % PAGE_TOKENS) * (D / 4u);
   let value = base + (2u * HEADS + KV_HEADS + kv_head) * D;
-  for (var i = lane; i < D / 2u; i += 64u) {
-    k_pages[to + i] = packed(rotated(row, 2u * i), rotated(row, 2u * i + 1u));
-    v_pages[to + i] = packed(qkv[value + 2u * i], qkv[value + 2u * i + 1u]);
+  for (var i = lane; i < D / 4u; i += 64u) {
+    let d = 4u * i;
+    k_pages[to + i] = kv_store(rotated_quad(row, d));
+    v_pages[to + i] = kv_store(vec4(qkv[value + d], qkv[value + d + 1u], qkv[value + d + 2u], qkv[value + d + 3u]));
   }
 }

@@ -23,7 +23,7 @@ async function decode(sizes: HeadSizes, test: KvCase, arenas: readonly number[] 
   for (const arena of arenas) {
     const { k, v } = test.arenas[arena]!;
     const got = await runKernel(
-      attentionDecode(sizes, { pageTokens: PAGE_TOKENS, arena, splits }),
+      attentionDecode(sizes, { pageTokens: PAGE_TOKENS, arena, format: "f16", splits }),
       { step, rows, segments, pages, q, k, v, sums, totals },
       attentionDecodeGrid(shape, sizes),
     );

@@ -20,7 +20,7 @@ async function prefill(sizes: HeadSizes, test: KvCase, arenas: readonly number[]
   for (const arena of arenas) {
     const { k, v } = test.arenas[arena]!;
     const got = await runKernel(
-      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena }),
+      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena, format: "f16" }),
       { step, rows, segments, pages, q, qkv, k, v, out },
       attentionPrefillGrid(shape, sizes),
     );
@@ -101,7 +101,7 @@ Deno.test("attentionPrefill() agrees with attentionDecode() row by row", async (
   const splits = attentionSplits(maxContext);
   const shape = { rows: 12, segments: 1, headRows: 0, maxContext };
   const { sums, totals } = await runKernel(
-    attentionDecode(small, { pageTokens: PAGE_TOKENS, arena: 0, splits }),
+    attentionDecode(small, { pageTokens: PAGE_TOKENS, arena: 0, format: "f16", splits }),
     {
       step,
       rows,

@@ -1,6 +1,7 @@
 /** Sequences with keys and values in scrambled, otherwise poisoned pages, for tests of attention. @module */
 import { attentionNaive } from "../../shaders/attention/naive.ts";
 import type { HeadSizes } from "../../shaders/attention/decode.ts";
+import type { KvFormat } from "../../shaders/common/kv_format.ts";
 import { hash, pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
@@ -107,6 +108,14 @@ function sequenceNumbers(sizes: HeadSizes, s: KvSequence) {
     k: half(s.salt * 10 + 3),
     v: half(s.salt * 10 + 4),
   };
+}
+
+/** The elements that lie in words of `format`. */
+export function kvElements(
+  words: { readonly buffer: ArrayBuffer },
+  format: KvFormat,
+): Float32Array<ArrayBuffer> | Float16Array<ArrayBuffer> {
+  return format === "f32" ? new Float32Array(words.buffer) : new Float16Array(words.buffer);
 }
 
 function writePages(
