@@ -179,7 +179,7 @@ export class CheckpointCache {
     if (this.availablePages(arena) < count) return false;
     for (const entry of this.#entries) {
       const { kv } = entry;
-      if (entry.pins > 0 || kv.kind !== "pages" || kv.arena !== arena) continue;
+      if (kv.kind !== "pages" || kv.arena !== arena) continue;
       if (isHeldElsewhere(pages, kv, this.#leaving(arena))) continue;
       this.#savePages(entry, kv);
       if (pages.canAllocate(arena, count)) return true;

@@ -102,7 +102,7 @@ export class SavedPages {
 }
 
 /**
- * Whether running sequences hold every page of a run, so that moving it to RAM would free none; `leaving`
+ * Whether every page of a run has a holder that stays, so that moving it to RAM would free none; `leaving`
  * counts the holders of each page that may go. A sequence that may still append to a page holds all before it.
  */
 export function isHeldElsewhere(

@@ -142,6 +142,57 @@ Deno.test("HybridCache moves KV pages to RAM when they run short, each page once
   assertEquals(bench.cache.counters.pagesRestored, 1);
 });
 
+Deno.test("HybridCache does not take a page's old copy for its new contents", async () => {
+  const bench = open({ arenaPages: [3] });
+  for (const first of [0, 100, 200]) visit(bench, sequence(8, first));
+  assertEquals(bench.cache.counters.pagesSaved, 2);
+  await bench.memory.settle();
+  assertEquals(visit(bench, sequence(9, 100)), 8);
+});
+
+Deno.test("HybridCache does not save a page that a running sequence appends to", async () => {
+  const bench = open({ arenaPages: [6] });
+  const { state } = compute(bench, sequence(6));
+  bench.cache.checkpoint(state, sequence(6), "");
+  visit(bench, sequence(8, 100));
+  const big = bench.cache.admit(sequence(16, 200), "", true)!;
+  assertEquals(bench.cache.counters.pagesSaved, 1);
+  bench.cache.release(big.state);
+  extend(bench, state, sequence(8), 6);
+  bench.cache.checkpoint(state, sequence(8), "");
+  bench.cache.release(state);
+  visit(bench, sequence(24, 300));
+  await bench.memory.settle();
+  assertEquals(visit(bench, sequence(9)), 8);
+});
+
+Deno.test("HybridCache does not share a copy that failed to arrive", async () => {
+  const bench = open({ arenaPages: [5] });
+  visit(bench, sequence(6)); // two pages
+  const { state } = compute(bench, sequence(10)); // shares one of them, two more
+  bench.cache.checkpoint(state, sequence(10), "");
+  const other = bench.cache.admit(sequence(8, 100), "", true)!; // saves the first checkpoint
+  assertEquals(bench.cache.counters.pagesSaved, 1);
+  await bench.memory.settle("fail");
+  bench.cache.release(state);
+  bench.cache.release(other.state);
+  visit(bench, sequence(20, 200)); // saves the second
+  await bench.memory.settle();
+  assertEquals(visit(bench, sequence(11)), 10);
+});
+
+Deno.test("HybridCache leaves a checkpoint in place until the step that reads it", () => {
+  const bench = open({ arenaPages: [4] });
+  visit(bench, sequence(6));
+  const { state } = bench.cache.admit(sequence(7), "", true)!; // one page shared, one copied
+  assertEquals(bench.cache.usage(), 0.75);
+  assertEquals([bench.cache.grow(state, 12), bench.cache.grow(state, 16)], [true, false]);
+  assertEquals(bench.cache.checkpoints.size, 1);
+  bench.memory.run(state, sequence(7), 6, 7);
+  bench.cache.advanced(state);
+  assertEquals(bench.cache.grow(state, 16), true);
+});
+
 Deno.test("HybridCache is right after a checkpoint was evicted and is asked for again", () => {
   const bench = open({ stateSlots: 2, byteLimit: 0 });
   visit(bench, sequence(6));
@@ -207,6 +258,7 @@ Deno.test("HybridCache.checkpoint() before the first step keeps nothing", () => 
   visit(bench, sequence(6));
   const { state } = bench.cache.admit(sequence(9), "", true)!;
   bench.cache.checkpoint(state, sequence(6), "");
+  bench.cache.checkpoint(state, sequence(7), "");
   bench.cache.release(state);
   assertEquals([bench.cache.checkpoints.size, bench.cache.counters.checkpoints], [1, 1]);
 });
