@@ -1,4 +1,5 @@
 /** Text in and out of the model: tokenizer, chat template, and parsers of the output. @module */
+export { NoTokenizerError } from "./no_tokenizer.ts";
 export { ChatTemplate, type PromptPiece, TemplateError } from "./template.ts";
 export { TextModel } from "./text_model.ts";
 export { type AddedToken, Tokenizer } from "./tokenizer.ts";

@@ -1,5 +1,6 @@
 import { promptBorders } from "./prompt_borders.ts";
 import { TextOutput } from "./output.ts";
+import { NoTokenizer } from "./no_tokenizer.ts";
 import { ChatTemplate } from "./template.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import type {
@@ -22,8 +23,12 @@ export class TextModel {
     this.template = template;
   }
 
-  /** Reads a snapshot folder. @throws {TypeError | SyntaxError} if a file of it is malformed. */
+  /**
+   * Reads a snapshot folder; one without a tokenizer serves token ids only.
+   * @throws {TypeError | SyntaxError} if a file of it is malformed.
+   */
   static async load(dir: string): Promise<TextModel> {
+    if (!await exists(`${dir}/tokenizer.json`)) return new TextModel(new NoTokenizer(), null);
     const tokenizer = await Tokenizer.load(dir);
     return new TextModel(tokenizer, await ChatTemplate.load(dir, tokenizer));
   }
@@ -54,5 +59,15 @@ export class TextModel {
   /** A parser for one output of the model. */
   createOutput(options: OutputOptions): OutputParser {
     return new TextOutput(this.tokenizer, options);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
