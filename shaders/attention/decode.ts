@@ -2,6 +2,7 @@
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
+import cacheSource from "./cache.wgsl" with { type: "text" };
 import decode from "./decode.wgsl" with { type: "text" };
 import merge from "./merge.wgsl" with { type: "text" };
 import split from "./split.wgsl" with { type: "text" };
@@ -35,7 +36,7 @@ export function attentionDecode(
   checkAttention(shape);
   return {
     name: "attention_decode",
-    source: STEP_WGSL + split + decode,
+    source: STEP_WGSL + split + cacheSource + decode,
     bindings: {
       step: "read",
       rows: "read",

@@ -3,7 +3,9 @@ import { STEP_WGSL } from "../common/step.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
 import type { HeadSizes } from "./decode.ts";
-import source from "./prefill.wgsl" with { type: "text" };
+import cacheSource from "./cache.wgsl" with { type: "text" };
+import prefill from "./prefill.wgsl" with { type: "text" };
+import tile from "./tile.wgsl" with { type: "text" };
 
 /** Queries of a workgroup: rows times the query heads of one key head. */
 const TILE_QUERIES = 64;
@@ -22,7 +24,7 @@ export function attentionPrefill(shape: HeadSizes, cache: CacheLayout): KernelSp
   }
   return {
     name: "attention_prefill",
-    source: STEP_WGSL + source,
+    source: STEP_WGSL + cacheSource + tile + prefill,
     bindings: {
       step: "read",
       rows: "read",
@@ -40,6 +42,9 @@ export function attentionPrefill(shape: HeadSizes, cache: CacheLayout): KernelSp
       D: shape.headDim,
       PAGE_TOKENS: cache.pageTokens,
       ARENA: cache.arena,
+      HIGHS: Math.max(4, shape.headDim / 16),
+      // A tile of 64 keys is as much as fits beside the queries.
+      KEYS_A_THREAD: shape.headDim > 128 ? 4 : 8,
     },
   };
 }
