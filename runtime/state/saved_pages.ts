@@ -2,6 +2,9 @@
 import type { KvPages } from "./kv_pages.ts";
 import type { Saved, StateCopies } from "./state_copies.ts";
 
+/** Most bytes of pages that are copied as one: a copy needs a buffer of its size on the way. */
+const BATCH_BYTES = 64 * 2 ** 20;
+
 /** A copy in RAM, or the place for one that is under way. */
 export interface SavedPage {
   /** Null until the copy has arrived. */
@@ -59,7 +62,8 @@ export class SavedPages {
       return fresh;
     });
     this.#count += missing.length;
-    if (missing.length) this.#fetch(arena, missing);
+    const batch = Math.max(1, Math.floor(BATCH_BYTES / this.#copies.pageBytes));
+    for (let i = 0; i < missing.length; i += batch) this.#fetch(arena, missing.slice(i, i + batch));
     return saved;
   }
 
