@@ -222,7 +222,7 @@ function parseDelta(text: Fields): DeltaConfig {
     valueHeads,
     keyDim: text.integer("linear_key_head_dim", dimension),
     valueDim: text.integer("linear_value_head_dim", dimension),
-    convKernel: text.integer("linear_conv_kernel_dim", { min: 2, max: 8 }),
+    convKernel: text.integer("linear_conv_kernel_dim", { min: 2, max: 4 }),
   });
 }
 

@@ -9,7 +9,14 @@ export class NoTokenizerError extends Error {
 /** A tokenizer that knows no token: every id is real and stands for no text. */
 export class NoTokenizer extends Tokenizer {
   constructor() {
-    super({ added_tokens: [], model: { type: "BPE", vocab: {}, merges: [] } });
+    super({
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: null,
+      model: { type: "BPE", vocab: {}, merges: [] },
+    });
   }
 
   /** @throws {NoTokenizerError} for any text but an empty one */

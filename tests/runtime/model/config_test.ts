@@ -90,7 +90,7 @@ const UNFIT: readonly (readonly [Record<string, unknown>, string, string, string
   [{ linear_value_head_dim: 48 }, "linear_value_head_dim", "48", "power of two"],
   [{ linear_num_value_heads: 24 }, "linear_num_value_heads", "24", "(16)"],
   [{ num_key_value_heads: 3 }, "num_key_value_heads", "3", "(16)"],
-  [{ linear_conv_kernel_dim: 9 }, "linear_conv_kernel_dim", "9", "from 2 to 8"],
+  [{ linear_conv_kernel_dim: 9 }, "linear_conv_kernel_dim", "9", "from 2 to 4"],
   [{ num_experts_per_tok: 257 }, "num_experts_per_tok", "257", "from 1 to 32"],
   [{ num_experts: 4, num_experts_per_tok: 5 }, "num_experts_per_tok", "5", "from 1 to 4"],
   [{ moe_intermediate_size: 40 }, "moe_intermediate_size", "40", "multiple of 16"],
