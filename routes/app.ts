@@ -66,7 +66,7 @@ function guard(app: OpenAPIHono, options: AppOptions): void {
 /** 405 where the path exists for another method, else 404. */
 function refuseUnknown(app: OpenAPIHono, c: Context): never {
   const methods = app.routes
-    .filter(({ method, path }) => method !== "ALL" && covers(path, c.req.path))
+    .filter(({ path }) => covers(path, c.req.path))
     .map(({ method }) => method);
   if (methods.length === 0) {
     throw new RequestError(404, `Cannot ${c.req.method} ${c.req.path}: there is no such path`, {

@@ -4,8 +4,19 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { EngineStatus } from "../runtime/mod.ts";
 import type { Service } from "./service.ts";
 
+const SUMMARIES = {
+  "/health": "Whether requests are answered, and how far loading is",
+  "/livez": "Whether the process answers",
+  "/readyz": "Whether a request would be taken now",
+  "/ping": "As /health, but 204 while the model loads",
+};
+
 /** Mounts /health, /livez, /readyz and /ping. */
 export function mountHealth(app: OpenAPIHono, { engine, admission }: Service): void {
+  for (const [path, summary] of Object.entries(SUMMARIES)) {
+    const responses = { 200: { description: "Yes" }, 503: { description: "No, or not yet" } };
+    app.openAPIRegistry.registerPath({ method: "get", path, summary, responses });
+  }
   app.get("/health", (c) => {
     const status = engine.status();
     return status.state === "ready" ? c.json({ status: "ok" }) : unhealthy(c, describe(status));

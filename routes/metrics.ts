@@ -157,6 +157,12 @@ export class Metrics {
 
 /** Mounts GET /metrics. */
 export function mountMetrics(app: OpenAPIHono, metrics: Metrics): void {
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/metrics",
+    summary: "Counters for Prometheus",
+    responses: { 200: { description: "Text format", content: { "text/plain": {} } } },
+  });
   app.get("/metrics", async (c) => {
     return c.text(await metrics.text(), 200, { "content-type": metrics.contentType });
   });

@@ -222,6 +222,19 @@ describe("POST /v1/chat/completions", () => {
     });
   });
 
+  it("takes an empty nucleus for greed, and thinking under either name", async () => {
+    const { engine, text, post } = harness();
+    const messages = [
+      { role: "user", content: "a" },
+      { role: "assistant", content: "b", reasoning: "because" },
+      { role: "user", content: "c" },
+    ];
+    await (await post("/v1/chat/completions", { messages, top_p: 0, temperature: 1.5 })).json();
+    const sampling = engine.requests[0]?.sampling;
+    assertEquals([sampling?.temperature, sampling?.topP], [0, 1]);
+    assertEquals(text.rendered[0]?.messages[1]?.reasoning_content, "because");
+  });
+
   it("fills in the defaults of thinking or of its absence, and the rest of the context", async () => {
     const { engine, post } = harness();
     engine.script = { tokens: ANSWER };

@@ -157,6 +157,19 @@ describe("a request that cannot be honoured", () => {
     assertEquals(error.n_ctx, 512);
   });
 
+  it("is a prompt that leaves no room for a token, unless none is wanted", async () => {
+    const { engine, post } = harness();
+    engine.script = { tokens: ids("abc") };
+    const body = (length: number, extra = {}) => ({ prompt: "x".repeat(length), ...extra });
+    assertEquals((await post("/v1/completions", body(511))).status, 200);
+    assertEquals(engine.requests.at(-1)?.maxTokens, 1);
+    assertEquals((await post("/v1/completions", body(512))).status, 400);
+    const scored = { max_tokens: 0, echo: true, logprobs: 0 };
+    assertEquals((await post("/v1/completions", body(512, scored))).status, 200);
+    const { error } = await (await post("/v1/completions", body(513, scored))).json();
+    assertEquals([error.code, error.param], ["context_length_exceeded", "prompt"]);
+  });
+
   it("is told that a model without template cannot chat", async () => {
     const { text, post } = harness();
     text.template = null;
