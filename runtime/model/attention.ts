@@ -7,6 +7,7 @@ import {
   attentionSplits,
 } from "../../shaders/attention/decode.ts";
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
+import type { KvFormat } from "../../shaders/common/kv_format.ts";
 import type { AttentionSizes } from "../../shaders/qk_prepare/naive.ts";
 import { qkPrepare, qkPrepareGrid } from "../../shaders/qk_prepare/qk_prepare.ts";
 import type { Bound } from "../gpu/kernel.ts";
@@ -34,6 +35,8 @@ export interface AttentionParts {
   readonly weights: Pick<AttentionWeights, "qNorm" | "kNorm">;
   /** This layer's pages; a segment's `arena` is an index into them. */
   readonly arenas: readonly KvArena[];
+  /** How the pages hold their elements; f16 unless said otherwise. */
+  readonly kvFormat?: KvFormat;
 }
 
 /** Bytes of the scratch buffers that all attention layers share, by name. */
@@ -61,12 +64,13 @@ export function addAttention(
 ): void {
   const { sizes, steps, scratch, weights, arenas, qkv, out } = parts;
   const { step, rows, segments, pages, rope } = steps;
+  const format = parts.kvFormat ?? "f16";
   const splits = attentionSplits(parts.maxContext);
   const q = named(scratch, "attentionQuery");
   const sums = named(scratch, "attentionSums");
   const totals = named(scratch, "attentionTotals");
   arenas.forEach(({ k, v }, arena) => {
-    const cache = { pageTokens: PAGE_TOKENS, arena, format: "f16" } as const;
+    const cache = { pageTokens: PAGE_TOKENS, arena, format };
     program.add(
       qkPrepare(sizes, cache),
       {
@@ -86,7 +90,7 @@ export function addAttention(
     );
   });
   arenas.forEach(({ k, v }, arena) => {
-    const cache = { pageTokens: PAGE_TOKENS, arena, format: "f16" } as const;
+    const cache = { pageTokens: PAGE_TOKENS, arena, format };
     const read = { step, rows, segments, pages, q, k, v };
     if (phase === "decode") {
       program.add(

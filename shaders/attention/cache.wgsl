@@ -1,8 +1,5 @@
-// Where keys and values lie, and what they are: eight f16 a vec4<u32>. The kernel declares `pages` and the overrides.
-
-fn unpacked(bits: vec2<u32>) -> vec4<f32> {
-  return vec4(unpack2x16float(bits.x), unpack2x16float(bits.y));
-}
+// Where keys and values lie, by octets: eight neighbours of a head as stored (shaders/common/kv_*.wgsl). The kernel
+// declares `pages` and the overrides.
 
 // The first octet of a token's key or value.
 fn octets_at(segment: Segment, kv_head: u32, token: u32) -> u32 {
@@ -16,9 +13,6 @@ struct Octets {
   c0: vec4<f32>, c1: vec4<f32>, d0: vec4<f32>, d1: vec4<f32>,
 }
 
-fn octets_of(a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>) -> Octets {
-  return Octets(
-    unpacked(a.xy), unpacked(a.zw), unpacked(b.xy), unpacked(b.zw),
-    unpacked(c.xy), unpacked(c.zw), unpacked(d.xy), unpacked(d.zw),
-  );
+fn octets_of(a: KvOctet, b: KvOctet, c: KvOctet, d: KvOctet) -> Octets {
+  return Octets(kv_low(a), kv_high(a), kv_low(b), kv_high(b), kv_low(c), kv_high(c), kv_low(d), kv_high(d));
 }

@@ -1,4 +1,5 @@
 /** Attention of a few rows, each split over its context, and the join of the splits. @module */
+import { KV_FORMATS } from "../common/kv_format.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
@@ -36,7 +37,7 @@ export function attentionDecode(
   checkAttention(shape);
   return {
     name: "attention_decode",
-    source: STEP_WGSL + split + cacheSource + decode,
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + split + cacheSource + decode,
     bindings: {
       step: "read",
       rows: "read",

@@ -1,6 +1,6 @@
 // Attention of single rows over one split of their context, to be joined by merge.wgsl (flash-decoding):
 //   score = q k / sqrt(D); most = max(score); total = sum(exp(score - most)); sums = sum(exp(score - most) v)
-// q [rows, KV_HEADS GROUP, D] f32; k_pages, v_pages [pages, KV_HEADS, PAGE_TOKENS, D / 8]: eight f16 a vec4<u32>.
+// q [rows, KV_HEADS GROUP, D] f32; k_pages, v_pages [pages, KV_HEADS, PAGE_TOKENS, D / 8]: eight elements each, as stored.
 // sums [rows, SPLITS, heads, D], totals [rows, SPLITS, heads]: (most, total); f32 throughout.
 // A workgroup takes one split (x) for a block of up to 8 query heads of one key head (y) of one row (z), by tiles of 64
 // tokens: every key and value is read once for all its heads. Scores: a thread 4 tokens x 8 heads over a quarter of the
@@ -21,8 +21,8 @@ const LOWEST: f32 = -1e30;
 @group(0) @binding(2) var<storage, read> segments: array<Segment>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
 @group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> k_pages: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read> v_pages: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> k_pages: array<KvOctet>;
+@group(0) @binding(6) var<storage, read> v_pages: array<KvOctet>;
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> totals: array<vec2<f32>>;
 

@@ -1,4 +1,5 @@
 /** Attention of many rows by tiles of queries and keys. @module */
+import { KV_FORMATS } from "../common/kv_format.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
@@ -24,7 +25,7 @@ export function attentionPrefill(shape: HeadSizes, cache: CacheLayout): KernelSp
   }
   return {
     name: "attention_prefill",
-    source: STEP_WGSL + cacheSource + tile + prefill,
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + cacheSource + tile + prefill,
     bindings: {
       step: "read",
       rows: "read",

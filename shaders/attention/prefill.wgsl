@@ -1,7 +1,7 @@
 // Attention of many rows at once, by tiles of queries and keys with a running maximum (arXiv:2205.14135):
 //   out = softmax(q k / sqrt(D)) v * sigmoid(gate); a row sees the keys up to its own cache index.
 // q [rows, HEADS, D] f32; qkv [rows, 2 (HEADS + KV_HEADS) D]: per head query then gate; k_pages, v_pages [pages, KV_HEADS,
-// PAGE_TOKENS, D / 8]: eight f16 a vec4<u32>, the rows' own included. out [rows, HEADS, D]; f32 throughout.
+// PAGE_TOKENS, D / 8]: eight elements each, the rows' own included. out [rows, HEADS, D]; f32 throughout.
 // A workgroup takes 64 queries: rows of one segment (x) with all heads of one key head (y), and walks over
 // tiles of 32 or 64 keys. Scores: a thread 4 queries x KEYS_A_THREAD keys. Sums: a thread 4 queries x 16 elements.
 
@@ -22,8 +22,8 @@ const PAD: u32 = 9u; // vec4s a query in the tile: 8 and one that keeps neighbou
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
 @group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> k_pages: array<vec4<u32>>;
-@group(0) @binding(7) var<storage, read> v_pages: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> k_pages: array<KvOctet>;
+@group(0) @binding(7) var<storage, read> v_pages: array<KvOctet>;
 @group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>;
 
 var<workgroup> shared_q: array<vec4<f32>, 576>; // [64 queries, PAD]: 32 elements of each
@@ -44,9 +44,9 @@ fn queries_at(at: u32) -> Queries {
   );
 }
 
-fn products(bits: vec4<u32>, x: Queries) -> vec4<f32> {
-  let k0 = unpacked(bits.xy);
-  let k1 = unpacked(bits.zw);
+fn products(key: KvOctet, x: Queries) -> vec4<f32> {
+  let k0 = kv_low(key);
+  let k1 = kv_high(key);
   return vec4(dot(x.a0, k0), dot(x.b0, k0), dot(x.c0, k0), dot(x.d0, k0)) +
     vec4(dot(x.a1, k1), dot(x.b1, k1), dot(x.c1, k1), dot(x.d1, k1));
 }
@@ -165,16 +165,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var key = run; key < min(keys, run + min(PAGE_TOKENS, 32u)); key++) {
         let w = weights[key * 16u + g];
         total += w;
-        var bits = v_pages[at];
-        var v = unpacked(bits.xy);
+        var value = v_pages[at];
+        var v = kv_low(value);
         a0 += w.x * v; a1 += w.y * v; a2 += w.z * v; a3 += w.w * v;
-        v = unpacked(bits.zw);
+        v = kv_high(value);
         b0 += w.x * v; b1 += w.y * v; b2 += w.z * v; b3 += w.w * v;
         if (octets > HIGHS) {
-          bits = v_pages[at + HIGHS];
-          v = unpacked(bits.xy);
+          value = v_pages[at + HIGHS];
+          v = kv_low(value);
           c0 += w.x * v; c1 += w.y * v; c2 += w.z * v; c3 += w.w * v;
-          v = unpacked(bits.zw);
+          v = kv_high(value);
           d0 += w.x * v; d1 += w.y * v; d2 += w.z * v; d3 += w.w * v;
         }
         at += octets;

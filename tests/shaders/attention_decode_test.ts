@@ -24,7 +24,7 @@ async function decode(sizes: HeadSizes, test: KvCase, arenas: readonly number[] 
   for (const arena of arenas) {
     const { k, v } = test.arenas[arena]!;
     const got = await runKernel(
-      attentionDecode(sizes, { pageTokens: PAGE_TOKENS, arena, format: "f16", splits }),
+      attentionDecode(sizes, { pageTokens: PAGE_TOKENS, arena, format: test.format, splits }),
       { step, rows, segments, pages, q, k, v, sums, totals },
       attentionDecodeGrid(shape, sizes),
     );
@@ -83,7 +83,7 @@ Deno.test("attentionDecode() gives a row the same bits alone, among others, and 
     { tokens: 333, rows: 3, salt: 3 },
     { tokens: 129, rows: 1, salt: 4 },
   ];
-  const together = kvCase(small, sequences, 7);
+  const together = kvCase(small, sequences, { scramble: 7 });
   const got = await decode(small, together);
   assertClose("out", got, together.want, 2e-6);
   let first = 0;
@@ -92,9 +92,19 @@ Deno.test("attentionDecode() gives a row the same bits alone, among others, and 
     for (let r = 0; r < sequence.rows; r++, first++) {
       // A row of several is also the only row of its shorter self.
       const tokens = sequence.tokens - sequence.rows + 1 + r;
-      const alone = kvCase(small, [{ ...sequence, tokens, rows: 1 }], 20 + first);
+      const alone = kvCase(small, [{ ...sequence, tokens, rows: 1 }], {
+        scramble: 20 + first,
+      });
       assertEquals(await decode(small, alone), got.slice(first * width, (first + 1) * width));
     }
+  }
+});
+
+Deno.test("attentionDecode() reads keys and values that are stored as f32", async () => {
+  for (const headDim of [16, 256]) {
+    const sizes = { heads: 4, kvHeads: 2, headDim };
+    const test = kvCase(sizes, [{ tokens: 99, rows: 2, salt: headDim }], { format: "f32" });
+    assertClose("out", await decode(sizes, test), test.want, 2e-6);
   }
 });
 

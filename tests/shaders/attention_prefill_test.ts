@@ -20,7 +20,7 @@ async function prefill(sizes: HeadSizes, test: KvCase, arenas: readonly number[]
   for (const arena of arenas) {
     const { k, v } = test.arenas[arena]!;
     const got = await runKernel(
-      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena, format: "f16" }),
+      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena, format: test.format }),
       { step, rows, segments, pages, q, qkv, k, v, out },
       attentionPrefillGrid(shape, sizes),
     );
@@ -68,6 +68,14 @@ for (
   });
 }
 
+Deno.test("attentionPrefill() reads keys and values that are stored as f32", async () => {
+  for (const headDim of [16, 256]) {
+    const sizes = { heads: 4, kvHeads: 2, headDim };
+    const test = kvCase(sizes, [{ tokens: 99, rows: 40, salt: headDim }], { format: "f32" });
+    assertClose("out", await prefill(sizes, test), test.want, 2e-6);
+  }
+});
+
 Deno.test("attentionPrefill() takes several sequences of two arenas at once", async () => {
   const test = kvCase(small, [
     { tokens: 40, rows: 1, salt: 1, arena: 1 },
@@ -85,8 +93,14 @@ Deno.test("attentionPrefill() of a split prompt is that of the whole", async () 
   const width = small.heads * small.headDim;
   for (const cut of [1, 32, 33, 64, 99]) {
     const parts = [
-      ...await prefill(small, kvCase(small, [{ tokens: cut, rows: cut, salt: 1 }], cut)),
-      ...await prefill(small, kvCase(small, [{ tokens, rows: tokens - cut, salt: 1 }], cut + 1)),
+      ...await prefill(
+        small,
+        kvCase(small, [{ tokens: cut, rows: cut, salt: 1 }], { scramble: cut }),
+      ),
+      ...await prefill(
+        small,
+        kvCase(small, [{ tokens, rows: tokens - cut, salt: 1 }], { scramble: cut + 1 }),
+      ),
     ];
     assertEquals(parts.length, tokens * width);
     // Another tile of 32 keys may fall behind the maximum of a row: rounding only.

@@ -1,7 +1,7 @@
 /** Sequences with keys and values in scrambled, otherwise poisoned pages, for tests of attention. @module */
 import { attentionNaive } from "../../shaders/attention/naive.ts";
 import type { HeadSizes } from "../../shaders/attention/decode.ts";
-import type { KvFormat } from "../../shaders/common/kv_format.ts";
+import { KV_FORMATS, type KvFormat } from "../../shaders/common/kv_format.ts";
 import { hash, pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
@@ -25,6 +25,8 @@ export interface KvCase {
   readonly pages: Uint32Array<ArrayBuffer>;
   readonly q: Float32Array<ArrayBuffer>;
   readonly qkv: Float32Array<ArrayBuffer>;
+  /** How keys and values are stored. */
+  readonly format: KvFormat;
   /** Keys and values of each arena. */
   readonly arenas: readonly { readonly k: KvWords; readonly v: KvWords }[];
   readonly maxContext: number;
@@ -34,18 +36,19 @@ export interface KvCase {
 
 type KvWords = Uint32Array<ArrayBuffer>;
 
-/** f16 NaN, twice: an entry that no kernel may read. */
-const POISON = 0x7e007e00;
+/** NaN as f32 and, twice, as f16: an entry that no kernel may read. */
+const POISON = 0x7fff7fff;
 
 /** Lays out `sequences`; `scramble` changes where their pages lie and nothing else. */
 export function kvCase(
   sizes: HeadSizes,
   sequences: readonly KvSequence[],
-  scramble = 1,
+  { scramble = 1, format = "f16" }: { scramble?: number; format?: KvFormat } = {},
 ): KvCase {
   const needed = sequences.map((s) => Math.ceil(s.tokens / PAGE_TOKENS));
   const count = needed.reduce((a, b) => a + b, 0) + 3;
-  const words = count * sizes.kvHeads * PAGE_TOKENS * sizes.headDim / 2;
+  const words = count * sizes.kvHeads * PAGE_TOKENS * sizes.headDim *
+    KV_FORMATS[format].elementBytes / 4;
   const arenas = [0, 1].map(() => ({
     k: new Uint32Array(words).fill(POISON),
     v: new Uint32Array(words).fill(POISON),
@@ -65,7 +68,7 @@ export function kvCase(
   const want = new Float64Array(q.length);
   let first = 0;
   sequences.forEach((s, i) => {
-    const numbers = sequenceNumbers(sizes, s);
+    const numbers = sequenceNumbers(sizes, s, format);
     const at = first * sizes.heads * sizes.headDim;
     q.set(numbers.q, at);
     want.set(attentionNaive(numbers, sizes), at);
@@ -78,8 +81,8 @@ export function kvCase(
     }
     const table = pages.slice(list[i]!.pageTable);
     const arena = arenas[s.arena ?? 0]!;
-    writePages(arena.k, numbers.k, table, sizes);
-    writePages(arena.v, numbers.v, table, sizes);
+    writePages(kvElements(arena.k, format), numbers.k, table, sizes);
+    writePages(kvElements(arena.v, format), numbers.v, table, sizes);
     first += s.rows;
   });
   return {
@@ -87,6 +90,7 @@ export function kvCase(
     pages: new Uint32Array(pages),
     q,
     qkv,
+    format,
     arenas,
     maxContext: Math.max(...sequences.map((s) => s.tokens)),
     want,
@@ -94,19 +98,20 @@ export function kvCase(
 }
 
 /** Numbers of one sequence: a longer one with the same salt and rows begins with the same keys and values. */
-function sequenceNumbers(sizes: HeadSizes, s: KvSequence) {
+function sequenceNumbers(sizes: HeadSizes, s: KvSequence, format: KvFormat) {
   const tokens = s.tokens * sizes.kvHeads * sizes.headDim;
   const rowWidth = sizes.heads * sizes.headDim;
   // Rows are numbered by token, so that a row has the same query in every chunk.
   const rows = (salt: number, scale: number) =>
     Float64Array.from(pattern(s.tokens * rowWidth, salt), (x) => x * scale)
       .subarray((s.tokens - s.rows) * rowWidth);
-  const half = (salt: number) => Float64Array.from(pattern(tokens, salt), Math.f16round);
+  const round = format === "f16" ? Math.f16round : Math.fround;
+  const stored = (salt: number) => Float64Array.from(pattern(tokens, salt), round);
   return {
     q: Float64Array.from(rows(s.salt * 10 + 1, 4), Math.fround),
     gate: rows(s.salt * 10 + 2, 3),
-    k: half(s.salt * 10 + 3),
-    v: half(s.salt * 10 + 4),
+    k: stored(s.salt * 10 + 3),
+    v: stored(s.salt * 10 + 4),
   };
 }
 
@@ -119,18 +124,17 @@ export function kvElements(
 }
 
 function writePages(
-  words: Uint32Array,
+  elements: Float32Array | Float16Array,
   values: Float64Array,
   table: readonly number[],
   { kvHeads, headDim }: HeadSizes,
 ): void {
-  const halves = new Float16Array(words.buffer);
   for (let i = 0; i < values.length; i++) {
     const token = Math.floor(i / (kvHeads * headDim));
     const head = Math.floor(i / headDim) % kvHeads;
     const slot = (table[Math.floor(token / PAGE_TOKENS)]! * kvHeads + head) * PAGE_TOKENS +
       token % PAGE_TOKENS;
-    halves[slot * headDim + i % headDim] = values[i]!;
+    elements[slot * headDim + i % headDim] = values[i]!;
   }
 }
 
