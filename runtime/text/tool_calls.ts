@@ -43,6 +43,8 @@ export class ToolCallParser {
   readonly #makeId: () => string;
   #state: State = OUTSIDE;
   #buffer = "";
+  /** What is certain of a value that cannot be passed on before it is complete. */
+  #value = "";
   #started = 0;
   #ended = 0;
   /** Whether a `</tool_call>` is still owed for calls that were accepted. */
@@ -181,6 +183,7 @@ export class ToolCallParser {
     const comma = call.seen.size === 0 ? "{" : ", ";
     this.#emitArguments(call, `${comma}${JSON.stringify(key)}: ${quote}`);
     call.seen.add(key);
+    this.#value = "";
     this.#state = { at: "value", call, types, begun: false };
     return true;
   }
@@ -198,12 +201,10 @@ export class ToolCallParser {
     const found = findValueEnd(this.#buffer, missing, hard);
     const value = this.#buffer.slice(0, found.length);
     if (isText(types)) this.#emitArguments(call, JSON.stringify(value).slice(1, -1));
-    if (found.resume === null) {
-      if (isText(types)) this.#buffer = this.#buffer.slice(found.length);
-      return false;
-    }
-    this.#emitArguments(call, isText(types) ? '"' : typedJson(value, types!));
-    this.#buffer = this.#buffer.slice(found.resume);
+    else this.#value += value;
+    this.#buffer = this.#buffer.slice(found.resume ?? found.length);
+    if (found.resume === null) return false;
+    this.#emitArguments(call, isText(types) ? '"' : typedJson(this.#value, types!));
     this.#state = { at: "body", call };
     return true;
   }

@@ -206,3 +206,12 @@ Deno.test("ToolCallParser tells a call that was cut off", () => {
     assertEquals([answer.cutOff, answer.content], [true, ""]);
   }
 });
+
+Deno.test("ToolCallParser takes a long list without looking at it again and again", () => {
+  // 40,000 tokens took half a minute while every token searched the whole value for its end.
+  const list = Array.from({ length: 3000 }, (_, i) => `<li>${i}</li>`);
+  const started = performance.now();
+  assertEquals(argumentsOf(parameter("list", JSON.stringify(list))), { list });
+  const seconds = (performance.now() - started) / 1000;
+  assertEquals(seconds < 10, true, `took ${seconds} s`);
+});
