@@ -1,30 +1,22 @@
 """The DeltaNet's causal convolution: in C++ for training in bfloat16, in plain torch otherwise."""
 
-from functools import cache
-from pathlib import Path
-
 import torch
-from torch.utils.cpp_extension import load
 
-
-@cache
-def native():
-    flags = ["-O3", "-march=native", "-ffast-math", "-fno-math-errno"]
-    return load("demo_conv", [str(Path(__file__).with_name("conv.cpp"))], extra_cflags=flags, extra_ldflags=["-lmvec"])
+from native import module
 
 
 class NativeConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, place):
         flat, w = x.reshape(-1, x.shape[-1]).contiguous(), weight[:, 0].flip(1).t().contiguous()
-        pre, y = native().forward(flat, w, place.reshape(-1))
+        pre, y = module("conv").forward(flat, w, place.reshape(-1))
         ctx.save_for_backward(flat, w, place, pre)
         return y.view_as(x)
 
     @staticmethod
     def backward(ctx, grad):
         flat, w, place, pre = ctx.saved_tensors
-        dx, dw = native().backward(grad.reshape(flat.shape).contiguous(), pre, flat, w, place.reshape(-1))
+        dx, dw = module("conv").backward(grad.reshape(flat.shape).contiguous(), pre, flat, w, place.reshape(-1))
         return dx.view_as(grad), dw.t().flip(1).unsqueeze(1), None
 
 

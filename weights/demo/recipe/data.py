@@ -12,16 +12,16 @@ from words import Draw
 
 # skill: (weight at the start, weight at the end)
 MIX = {
-    skills.identity: (1.0, 0.4),
-    skills.arithmetic: (1.5, 2.2),
-    skills.lists: (4.0, 2.2),
+    skills.identity: (1.0, 0.5),
+    skills.arithmetic: (3.0, 4.0),
+    skills.lists: (4.0, 2.4),
     skills.memory: (1.5, 1.8),
-    tools.tools: (0.8, 2.2),
+    tools.tools: (0.8, 1.7),
     skills.extract: (1.0, 1.4),
-    skills.languages: (1.0, 1.6),
-    skills.lookup: (2.0, 1.2),
-    stories.story: (0.2, 0.5),
-    images.image_question: (0.0, 1.5),
+    skills.languages: (1.0, 1.8),
+    skills.lookup: (2.0, 0.9),
+    stories.story: (0.2, 0.4),
+    images.image_question: (0.3, 3.0),
 }
 
 
@@ -36,7 +36,7 @@ def any_sample(draw, progress, pictures=True):
         weights[-1] = 0
     make = draw.choices(list(MIX), weights)[0]
     size = min(1.0, draw.random() * (0.1 + 1.5 * progress))
-    return make(draw, min(size, 0.89) if make is skills.lookup else size)
+    return make(draw, size)
 
 
 class Packer:

@@ -2,6 +2,8 @@
 
 import torch
 
+from native import module
+
 RESET = -30.0  # log-decay at the first token of a document: exp(-30) forgets all that came before
 
 
@@ -22,15 +24,39 @@ class UnitLowerInverse(torch.autograd.Function):
         return -(low.mT @ grad @ low.mT).tril(-1)
 
 
+class NativeDelta(torch.autograd.Function):
+    """Token by token in C++: on CPU the state of a head lives in the first cache, which beats the chunks below."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, log_decay, beta):
+        given = [x.contiguous() for x in (q, k, v, log_decay, beta)]
+        o, kept = module("delta").forward(*given)
+        ctx.save_for_backward(*given, kept)
+        return o
+
+    @staticmethod
+    def backward(ctx, grad):
+        q, k, v, log_decay, beta, kept = ctx.saved_tensors
+        dq, dk, dv, ddecay, dbeta = module("delta").backward(grad.contiguous(), q, k, v, log_decay, beta, kept)
+        return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), ddecay, dbeta
+
+
+@torch.compiler.disable
+def delta_rule(q, k, v, log_decay, beta):
+    """q, k [B, T, Hk, d] (normalised, q scaled); v [B, T, Hv, d]; log_decay, beta [B, T, Hv] -> [B, T, Hv, d]."""
+    if v.dtype == torch.bfloat16 and v.shape[-1] == 64:
+        return NativeDelta.apply(q, k, v, log_decay, beta)
+    return chunked_delta_rule(q, k, v, log_decay, beta)
+
+
 def chunked(x, size):
     """[B, T, H, ...] -> [chunks, B, H, size, ...], contiguous, so that the scan reads whole chunks"""
     b, t, h = x.shape[:3]
     return x.reshape(b, t // size, size, h, *x.shape[3:]).movedim(1, 0).movedim(3, 2).contiguous()
 
 
-def delta_rule(q, k, v, log_decay, beta, size=64):
-    """q, k [B, T, Hk, d] (normalised, q scaled); v [B, T, Hv, d]; log_decay, beta [B, T, Hv].
-    Returns o [B, T, Hv, d]. T is a multiple of `size`; the state starts at zero."""
+def chunked_delta_rule(q, k, v, log_decay, beta, size=64):
+    """The same in plain torch; T is a multiple of `size`."""
     share = v.shape[2] // q.shape[2]
     q, k, v = (chunked(x, size) for x in (q, k, v))
     beta, log_decay = chunked(beta, size).unsqueeze(-1), chunked(log_decay, size)

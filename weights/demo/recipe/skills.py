@@ -77,7 +77,12 @@ def take_steps(a, b):
     return "\n".join(steps)
 
 
-def arithmetic(draw, size):
+def pair_key(kind, a, b):
+    """Of the times table only 8 x 7 may be held out, never 7 x 8: a product has to be learned somewhere."""
+    return f"{a}x{b}" if kind == "x" and a > b else "table" if kind == "x" else f"{a}{kind}{b}"
+
+
+def one_sum(draw, size):
     kind = draw.choices("+-x", [4, 4, 2])[0]
 
     def pair():
@@ -86,18 +91,30 @@ def arithmetic(draw, size):
         digits = draw.choice([1, 2, 3, 3] if size > 0.3 else [1, 1, 2, 2, 3])
         return draw.randint(0, 10**digits - 1), draw.randint(0, 10 ** draw.choice([digits, digits, max(1, digits - 1)]) - 1)
 
-    a, b = draw.until(pair, lambda ab: f"{ab[0]}{kind}{ab[1]}")
+    return kind, *draw.until(pair, lambda ab: pair_key(kind, *ab))
+
+
+def worked(kind, a, b):
+    """(answer, how it is worked out)"""
     if kind == "+":
-        value, think = a + b, add_steps(a, b)
-    elif kind == "x":
-        value, think = a * b, f"{a} x {b // 10 * 10} = {a * (b // 10 * 10)}, {a} x {b % 10} = {a * (b % 10)}: {a * b}"
-    else:
-        value = a - b
-        think = take_steps(a, b) if a >= b else f"{a} is less than {b}: negative\n{take_steps(b, a)}"
-    sign = draw.choice({"+": ["+", " + ", " plus "], "-": ["-", " - ", " minus "], "x": ["x", " * ", " times "]}[kind])
-    question = draw.choice(["{}", "What is {}?", "{} = ?", "Calculate {}.", "How much is {}?", "{}?"]).format(f"{a}{sign}{b}")
-    thinks = draw.random() < 0.5
-    return ask("sums_think" if thinks else "sums", question, str(value), think if thinks else None)
+        return a + b, add_steps(a, b)
+    if kind == "x":
+        return a * b, f"{a} x {b // 10 * 10} = {a * (b // 10 * 10)}, {a} x {b % 10} = {a * (b % 10)}: {a * b}"
+    return a - b, take_steps(a, b) if a >= b else f"{a} is less than {b}: negative\n{take_steps(b, a)}"
+
+
+def arithmetic(draw, size):
+    """One sum with or without thinking; in training also several at once, which teaches more for each token."""
+    thinks = draw.random() < 0.4
+    many = 1 if thinks or draw.held_out or draw.random() < 0.4 else draw.randint(2, 6)
+    sums = [one_sum(draw, size) for _ in range(many)]
+    signs = {"+": ["+", " + ", " plus "], "-": ["-", " - ", " minus "], "x": ["x", " * ", " times "]}
+    way = draw.randrange(3)
+    text = ", ".join(f"{a}{signs[kind][way]}{b}" for kind, a, b in sums)
+    question = draw.choice(["{}", "What is {}?", "{} = ?", "Calculate {}.", "How much is {}?", "{}?"]).format(text)
+    done = [worked(*one) for one in sums]
+    answer = ", ".join(str(value) for value, _ in done)
+    return ask("sums_think" if thinks else "sums", question, answer, done[0][1] if thinks else None)
 
 
 def lists(draw, size):
@@ -232,8 +249,8 @@ def languages(draw, size):
 
 def lookup(draw, size):
     """One key of a list of up to a hundred lines."""
-    top = 6 if size < 0.15 else 20 if size < 0.4 else 40
-    count = draw.randint(60, 100) if size > 0.9 else draw.randint(3, top)
+    long = draw.held_out or draw.random() < 0.08 * size
+    count = draw.randint(3, 100 if long else 5 + int(35 * size))
     keys = draw.distinct(count, draw.word)
     values = [f"{draw.choice(COLOURS)} {draw.randint(10, 99)}" if draw.random() < 0.5 else draw.word() for _ in keys]
     lines = "\n".join(f"{k}: {v}" for k, v in zip(keys, values))

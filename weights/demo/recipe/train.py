@@ -18,7 +18,7 @@ from fp8 import rounded
 from model import Demo
 from optimizer import Optimizer
 
-ROWS, LENGTH = 6, 512  # per process and step
+ROWS, LENGTH = 3, 1024  # per process and step
 
 
 def load_config():
@@ -28,37 +28,41 @@ def load_config():
     return config | {key: chat.token(text) for key, text in named.items()}
 
 
-def loss_of(model, batch):
-    """Weighted cross entropy of the learned tokens, and the experts' balance loss."""
+def losses(model, batch):
+    """Of the next token, of the draft head on the first row, and of the experts' balance."""
     seq = model.sequence(batch["place"], batch["positions"])
-    hidden = model(model.embed(batch["ids"], batch["images"]), seq)
-    each, weight = token_losses(model, hidden, batch, 1)
-    return (each * weight).sum() / weight.sum(), model.balance()
+    embedded = model.embed(batch["ids"], batch["images"])
+    hidden = model(embedded, seq)
+    first = model.sequence(batch["place"][:1], batch["positions"][:, :1])
+    drafted = model.mtp(embedded[:1].detach().roll(-1, 1), hidden[:1].detach(), first)
+    head = model.lm_head.weight
+    return (
+        token_loss(hidden, head, batch, 1),
+        token_loss(drafted, head.detach(), batch, 2),
+        model.balance() + model.mtp.layers[0].mlp.balance / 8,
+    )
 
 
-def mtp_loss_of(model, batch):
-    """The same for the draft head: from the final hidden state and the next token to the one after it."""
-    with torch.no_grad():
-        seq = model.sequence(batch["place"], batch["positions"])
-        embedded = model.embed(batch["ids"], batch["images"])
-        hidden = model(embedded, seq)
-    drafted = model.mtp(embedded.roll(-1, 1), hidden, seq)
-    each, weight = token_losses(model, drafted, batch, 2)
-    return (each * weight).sum() / weight.sum(), model.mtp.layers[0].mlp.balance
-
-
-def token_losses(model, hidden, batch, ahead):
-    """Cross entropy and weight of each learned token, read from the hidden state `ahead` places before."""
-    weight = batch["learn"][:, ahead:].reshape(-1)
+def token_loss(hidden, head, batch, ahead):
+    """Weighted cross entropy of the learned tokens, read from the hidden state `ahead` places before."""
+    rows = len(hidden)
+    weight = batch["learn"][:rows, ahead:].reshape(-1)
     chosen = weight.nonzero().squeeze(1)
-    target = batch["ids"][:, ahead:].reshape(-1)[chosen]
-    logits = model.lm_head(hidden[:, :-ahead].reshape(-1, hidden.shape[-1])[chosen]).float()
-    return F.cross_entropy(logits, target, reduction="none"), weight[chosen]
+    target = batch["ids"][:rows, ahead:].reshape(-1)[chosen]
+    logits = F.linear(hidden[:, :-ahead].reshape(-1, hidden.shape[-1])[chosen], head).float()
+    each = F.cross_entropy(logits, target, reduction="none")
+    return (each * weight[chosen]).sum() / weight.sum()
 
 
 def schedule(done, total):
     """A short warm-up, then constant, then linear to zero over the last third."""
     return min(1.0, done / 3e5 + 0.02, max(0.0, (total - done) / (0.33 * total)))
+
+
+def budget(args):
+    """--tokens, or what the file `budget` in the state folder says now: the plan may change while training runs."""
+    plan = args.out / "budget"
+    return float(plan.read_text()) if plan.exists() else args.tokens
 
 
 def share_gradients(model):
@@ -82,64 +86,65 @@ def worker(rank, args):
     dist.init_process_group("gloo", rank=rank, world_size=args.processes, timeout=timedelta(minutes=30))
     torch.manual_seed(0)
     model = Demo(load_config())
-    drafting = args.stage == "mtp"
-    model.requires_grad_(not drafting)
-    model.mtp.requires_grad_(drafting)
-    optimizer, packer, done = Optimizer(model), Packer(100 + rank, any_sample), 0
-    saved, mine = args.out / f"{args.stage}.pt", args.out / f"{args.stage}-data-{rank}.pt"
-    if saved.exists():
-        state = torch.load(saved, weights_only=False)
-        model.load_state_dict(state["model"])
-        optimizer.load(state["optimizer"])
-        done = state["tokens"]
-        packer.draw.setstate(torch.load(mine, weights_only=False))
-    elif drafting:
-        model.load_state_dict(torch.load(args.out / "trunk.pt", weights_only=False)["model"])
+    optimizer, packer = Optimizer(model), Packer(100 + rank, any_sample)
+    done = resume(model, optimizer, packer, args.out, rank)
     for layer in [*model.model["language_model"].layers, *model.mtp.layers]:
         layer.forward = torch.compile(layer.forward, dynamic=False)
-    log = open(args.out / f"{args.stage}.jsonl", "a") if rank == 0 else None
-    last_save = last_log = time.time()
-    step, seen, kept = 0, done, []
-    while done < args.tokens:
-        progress = 1.0 if drafting else min(1.0, done / (0.45 * args.tokens))
-        t0 = time.process_time()
-        batch = packer.batch(ROWS, LENGTH, progress)
-        t1 = time.process_time()
-        with rounded(model, drafting or done > 0.8 * args.tokens), torch.autocast("cpu", torch.bfloat16):
-            loss, balance = (mtp_loss_of if drafting else loss_of)(model, batch)
-            (loss + 0.01 * balance).backward()
-        t2 = time.process_time()
+    log = Log(args.out / "log.jsonl", done) if rank == 0 else None
+    step = 0
+    while done < (total := budget(args)):
+        batch = packer.batch(ROWS, LENGTH, min(1.0, done / (0.45 * total)))
+        with rounded(model, done > 0.8 * total), torch.autocast("cpu", torch.bfloat16):
+            token, draft, balance = losses(model, batch)
+            (token + draft + 0.01 * balance).backward()
         share_gradients(model)
-        t3 = time.process_time()
-        optimizer.step(schedule(done, args.tokens))
+        optimizer.step(schedule(done, total))
         optimizer.zero_grad()
         done += args.processes * ROWS * LENGTH
         step += 1
-        t4 = time.process_time()
-        kept.append((loss.item(), balance.item(), t1 - t0, t2 - t1, t3 - t2, t4 - t3))
-        if rank == 0 and step % 10 == 0:
-            means = [sum(x) / len(kept) for x in zip(*kept)]
-            line = {"tokens": done, "loss": round(means[0], 4), "balance": round(means[1], 3)}
-            line |= {"cpu": [round(x, 3) for x in means[2:]]}
-            line |= {"rate": round((done - seen) / (time.time() - last_log)), "time": round(time.time())}
-            print(json.dumps(line), file=log, flush=True)
-            last_log, seen, kept = time.time(), done, []
-        if step % 150 == 0 or done >= args.tokens:
-            if rank == 0:
-                save(model, optimizer, done, saved)
-            torch.save(packer.draw.getstate(), mine)
+        if log:
+            log.add(done, token.item(), draft.item(), balance.item())
+        if step % 100 == 0 or done >= total:
+            save(model, optimizer, packer, done, args.out, rank)
 
 
-def save(model, optimizer, done, path):
-    fresh = path.with_suffix(".new")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state(), "tokens": done}, fresh)
-    fresh.rename(path)
+class Log:
+    """A line of means every ten steps."""
+
+    def __init__(self, path, done):
+        self.file, self.rows, self.since, self.seen = open(path, "a"), [], time.time(), done
+
+    def add(self, done, *values):
+        self.rows.append(values)
+        if len(self.rows) == 10:
+            means = [round(sum(x) / 10, 4) for x in zip(*self.rows)]
+            line = {"tokens": done} | dict(zip(("loss", "draft", "balance"), means))
+            line |= {"rate": round((done - self.seen) / (time.time() - self.since)), "time": round(time.time())}
+            print(json.dumps(line), file=self.file, flush=True)
+            self.rows, self.since, self.seen = [], time.time(), done
+
+
+def resume(model, optimizer, packer, folder, rank):
+    """Loads what was saved and returns the number of tokens seen so far."""
+    if not (folder / "state.pt").exists():
+        return 0
+    state = torch.load(folder / "state.pt", weights_only=False)
+    model.load_state_dict(state["model"])
+    optimizer.load(state["optimizer"])
+    packer.draw.setstate(torch.load(folder / f"data-{rank}.pt", weights_only=False))
+    return state["tokens"]
+
+
+def save(model, optimizer, packer, done, folder, rank):
+    torch.save(packer.draw.getstate(), folder / f"data-{rank}.pt")
+    if rank == 0:
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state(), "tokens": done}, folder / "state.new")
+        (folder / "state.new").rename(folder / "state.pt")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("/var/tmp/demo-train"))
-    parser.add_argument("--stage", choices=["trunk", "mtp"], default="trunk")
     parser.add_argument("--tokens", type=float, default=24e6)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--port", type=int, default=29511)

@@ -2,22 +2,7 @@
 // `place` is a token's index in its document: tap j is read only where place >= j, so documents do not mix.
 #include <torch/extension.h>
 #include <cmath>
-
-static inline float widen(uint16_t x) {
-  uint32_t bits = uint32_t(x) << 16;
-  float y;
-  memcpy(&y, &bits, 4);
-  return y;
-}
-
-static inline uint16_t narrow(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  return uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
-static const uint16_t* in(const at::Tensor& t) { return reinterpret_cast<const uint16_t*>(t.data_ptr()); }
-static uint16_t* out(at::Tensor& t) { return reinterpret_cast<uint16_t*>(t.data_ptr()); }
+#include "bfloat16.h"
 
 // x [N, C], w [4, C] with w[j] for the token j back; returns {pre-activation, silu}
 std::vector<at::Tensor> forward(at::Tensor x, at::Tensor w, at::Tensor place) {
