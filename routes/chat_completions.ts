@@ -2,7 +2,8 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { give } from "./answer.ts";
 import { ownerOf } from "./auth.ts";
-import { chatAnswer, type ChatPiece, type ChatPlan } from "./chat_answer.ts";
+import { chatAnswer } from "./chat_answer.ts";
+import type { ChatPiece, ChatPlan } from "./chat_piece.ts";
 import { type ChatBody, chatRequest } from "./chat_schema.ts";
 import { chatChunks, type ChatHead, wholeChat } from "./chat_response.ts";
 import { chatCompletion } from "./chat_response_schema.ts";
@@ -63,7 +64,7 @@ function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: strin
   return {
     request: {
       tokens: encoded.ids,
-      sampling: samplingOf(body, defaults, model),
+      sampling: samplingOf(body, defaults, { model, tokens: text.tokenizer }),
       maxTokens: outputLimit({ field: "messages", tokens: encoded.ids, wanted }, model),
       stopIds: stopIdsOf(body, options.stopIds),
       checkpoints: encoded.checkpoints,

@@ -97,7 +97,7 @@ function plansOf(
   owner: string,
 ): CompletionPlan[] {
   const { text: { tokenizer }, options } = service;
-  const sampling = samplingOf(body, options.defaults.completion, model);
+  const sampling = samplingOf(body, options.defaults.completion, { model, tokens: tokenizer });
   const scores = body.logprobs ?? undefined;
   return promptsOf(body.prompt).map((prompt, index) => {
     const tokens = typeof prompt === "string"

@@ -1,7 +1,7 @@
 /** Everything that goes wrong on the way to an answer, as status and JSON in OpenAI's shape. @module */
 import type { ErrorHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { EngineError, type EngineErrorCode } from "../runtime/mod.ts";
+import { EngineError, type EngineErrorCode, NoTokenizerError } from "../runtime/mod.ts";
 
 /** What an error carries beside its message. */
 export interface ErrorDetails {
@@ -75,6 +75,7 @@ export function errorBody(error: RequestError): ErrorBody {
 /** Any thrown value as a RequestError; what is not foreseen becomes a 500 that tells only the request id. */
 export function toRequestError(error: unknown, requestId: string): RequestError {
   if (error instanceof RequestError) return error;
+  if (error instanceof NoTokenizerError) return new RequestError(400, error.message);
   if (error instanceof EngineError) return ofEngine(error, requestId);
   if (error instanceof HTTPException) {
     return new RequestError(error.status, error.message || "Cannot read the request");

@@ -2,7 +2,7 @@
 import type { ModelInfo, SamplingOptions } from "../runtime/mod.ts";
 import { RequestError } from "./errors.ts";
 import type { SamplingBody } from "./schema.ts";
-import type { SamplingDefaults } from "./service.ts";
+import type { SamplingDefaults, Tokens } from "./service.ts";
 
 /**
  * Resolves every sampling option.
@@ -11,7 +11,7 @@ import type { SamplingDefaults } from "./service.ts";
 export function samplingOf(
   body: SamplingBody,
   defaults: SamplingDefaults,
-  model: ModelInfo,
+  { model, tokens }: { readonly model: ModelInfo; readonly tokens: Pick<Tokens, "size"> },
 ): SamplingOptions {
   const topP = body.top_p ?? defaults.topP;
   return {
@@ -25,6 +25,8 @@ export function samplingOf(
     repetitionPenalty: body.repetition_penalty ?? defaults.repetitionPenalty,
     seed: seedOf(body.seed),
     logitBias: logitBiasOf(body.logit_bias ?? {}, model.vocabSize),
+    // Ids without text are padding, unless no id has any.
+    ...tokens.size > 0 && tokens.size < model.vocabSize ? { idLimit: tokens.size } : {},
   };
 }
 
