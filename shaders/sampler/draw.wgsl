@@ -24,10 +24,6 @@ fn exponential(bits: u32) -> f32 {
   return -log(1.0 - u);
 }
 
-fn better(a: vec2<u32>, b: vec2<u32>) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.y;

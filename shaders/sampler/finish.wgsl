@@ -23,10 +23,6 @@ const SAMPLE_WORDS: u32 = 44u;
 
 var<workgroup> best: array<vec2<u32>, 64>;
 
-fn better(a: vec2<u32>, b: vec2<u32>) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;

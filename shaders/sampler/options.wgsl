@@ -52,3 +52,8 @@ fn key_of(x: f32) -> u32 {
 fn value_of(key: u32) -> f32 {
   return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
 }
+
+// Whether (key, id) a comes before b: the higher key, the lower id among equals.
+fn better(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y < b.y);
+}

@@ -13,6 +13,7 @@ import { SAMPLER_BLOCK } from "./layout.ts";
 import logits from "./logits.wgsl" with { type: "text" };
 import options from "./options.wgsl" with { type: "text" };
 import scan from "./scan.wgsl" with { type: "text" };
+import search from "./search.wgsl" with { type: "text" };
 import select from "./select.wgsl" with { type: "text" };
 
 const READS: Readonly<Record<string, Access>> = {
@@ -45,7 +46,7 @@ export function samplerScan(vocab: number): KernelSpec {
 export function samplerSelect(vocab: number): KernelSpec {
   return {
     name: "sampler_select",
-    source: STEP_WGSL + options + logits + select,
+    source: STEP_WGSL + options + logits + search + select,
     bindings: {
       ...READS,
       cells: "read",

@@ -1,7 +1,5 @@
-// From the first pass to what may be drawn: thresholds of top-k, top-p and min-p over adjusted logits, found exactly by
-// searching the ordered keys, and the list of the most probable ids under the raw logits.
-// A threshold is the highest key whose ids and those above weigh at least the goal; equal logits stay together.
-// Each round weighs 16 candidates at once; a cell whose highest logit is below all of them is not read again.
+// From the first pass to what may be drawn: the thresholds of top-k, top-p and min-p over adjusted logits (search.wgsl),
+// and the list of the most probable ids under the raw logits.
 // cells, blocks: see scan.wgsl. choices [head rows]; samples [head rows, 44 words]: see layout.ts.
 // One workgroup does one row (x). All sums have one order: equal rows give equal bits in any batch.
 
@@ -10,112 +8,10 @@
 @group(0) @binding(10) var<storage, read_write> choices: array<Choice>;
 @group(0) @binding(11) var<storage, read_write> samples: array<u32>;
 
-const THREADS: u32 = 256u;
 const SAMPLE_WORDS: u32 = 44u;
 const TOP: u32 = 20u;
 
-// What is weighed: a cell's highest logit as 1, an id as 1, an id by its probability.
-const WEIGH_CELLS: u32 = 0u;
-const WEIGH_IDS: u32 = 1u;
-const WEIGH_PROBABILITY: u32 = 2u;
-
-var<workgroup> weights: array<vec4<f32>, 1024>; // [4, THREADS]
 var<workgroup> pairs: array<vec2<u32>, 256>;
-var<workgroup> found: u32;
-var<workgroup> goal: f32;
-
-// What stays the same throughout a row.
-struct Head {
-  row: u32,
-  slot: u32,
-  flags: u32,
-  real: u32,
-  lane: u32,
-  most: f32,  // highest adjusted logit
-  scale: f32, // 1 / temperature
-}
-
-struct Weights { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
-
-fn weigh(sums: ptr<function, Weights>, key: u32, weight: f32, low: u32, width: u32) {
-  let at = vec4(key);
-  let first = low + width * vec4(0u, 1u, 2u, 3u);
-  (*sums).a += select(vec4(0.0), vec4(weight), at >= first);
-  (*sums).b += select(vec4(0.0), vec4(weight), at >= first + 4u * width);
-  (*sums).c += select(vec4(0.0), vec4(weight), at >= first + 8u * width);
-  (*sums).d += select(vec4(0.0), vec4(weight), at >= first + 12u * width);
-}
-
-// This thread's weights at or above low + j width, j = 0 .. 15.
-fn weights_of(r: Head, what: u32, low: u32, width: u32) -> Weights {
-  var sums = Weights(vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0));
-  for (var cell = r.lane; cell < BLOCKS * CELLS; cell += THREADS) {
-    let highest = key_of(cells[r.row * BLOCKS * CELLS + cell].y);
-    if (highest < low) { continue; }
-    if (what == WEIGH_CELLS) {
-      weigh(&sums, highest, 1.0, low, width);
-      continue;
-    }
-    for (var i = 0u; i < CELL_IDS; i++) {
-      let id = first_id(cell) + i * CELLS;
-      if (id >= r.real) { break; }
-      let x = adjusted(logits[r.row * V + id], r.slot, id, r.flags);
-      let weight = select(exp((x - r.most) * r.scale), 1.0, what == WEIGH_IDS);
-      weigh(&sums, key_of(x), weight, low, width);
-    }
-  }
-  return sums;
-}
-
-// The highest j whose summed weight reaches the goal; 0 if none does. `share` of the first weight becomes the goal, if not 0.
-fn reached(lane: u32, sums: Weights, share: f32) -> u32 {
-  weights[lane] = sums.a;
-  weights[THREADS + lane] = sums.b;
-  weights[2u * THREADS + lane] = sums.c;
-  weights[3u * THREADS + lane] = sums.d;
-  workgroupBarrier();
-  if (lane < 64u) {
-    var sum = weights[lane * 16u];
-    for (var i = 1u; i < 16u; i++) { sum += weights[lane * 16u + i]; }
-    weights[lane * 16u] = sum;
-  }
-  workgroupBarrier();
-  if (lane < 4u) {
-    var sum = weights[lane * THREADS];
-    for (var i = 16u; i < THREADS; i += 16u) { sum += weights[lane * THREADS + i]; }
-    weights[lane * THREADS] = sum;
-  }
-  workgroupBarrier();
-  if (lane == 0u) {
-    if (share > 0.0) { goal = share * weights[0].x; }
-    var most = 0u;
-    for (var j = 1u; j < 16u; j++) {
-      if (weights[j / 4u * THREADS][j % 4u] >= goal) { most = j; }
-    }
-    found = most;
-  }
-  return workgroupUniformLoad(&found);
-}
-
-// The highest key of at least `low` whose weight and that above reaches `wanted`, or `share` of all from `low` on.
-fn search_key(r: Head, what: u32, start: u32, wanted: f32, share: f32) -> u32 {
-  var low = start;
-  var size = key_of(r.most) + 1u - start;
-  if (r.lane == 0u) { goal = wanted; }
-  workgroupBarrier();
-  for (var round = 0u; round < 9u; round++) {
-    let width = (size + 15u) / 16u;
-    let j = reached(r.lane, weights_of(r, what, low, width), select(0.0, share, round == 0u));
-    low += j * width;
-    size = min(width, size - j * width);
-    if (width == 1u) { break; }
-  }
-  return low;
-}
-
-fn better(a: vec2<u32>, b: vec2<u32>) -> bool {
-  return a.x > b.x || (a.x == b.x && a.y < b.y);
-}
 
 // This thread's best (key, id) by raw logit that comes after `last`; key 0 if there is none.
 fn next_listed(r: Head, last: vec2<u32>) -> vec2<u32> {
@@ -209,5 +105,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let threshold = threshold_of(r, spread);
   if (lane == 0u) { choices[row] = Choice(threshold, most.z, log_total, 0u); }
-  list(r, min(options[slot].top, TOP), log_total);
+  if (options[slot].top > 0u) {
+    list(r, min(options[slot].top, TOP), log_total);
+  } else if (lane == 0u) {
+    samples[row * SAMPLE_WORDS + 3u] = 0u;
+  }
 }
