@@ -98,12 +98,16 @@ async function checkText(folder: string): Promise<Finding> {
   const what = "Text";
   try {
     const { tokenizer, template } = await TextModel.load(folder);
+    if (tokenizer.size === 0) {
+      const found = "no tokenizer.json: prompts only as token ids";
+      return { level: "note", what, found, mend: "put the model's tokenizer.json into the folder" };
+    }
     const found = `tokenizer with ${tokenizer.size} ids`;
     if (template) return { level: "ok", what, found: `${found} and a chat template` };
     const mend = "put the model's chat_template.jinja into the folder";
     return { level: "note", what, found: `${found}, no chat template: completions only`, mend };
   } catch (error) {
-    const mend = "the folder needs the model's tokenizer.json";
+    const mend = "download the model's tokenizer.json and chat template again";
     return { level: "bad", what, found: (error as Error).message, mend };
   }
 }
