@@ -4,12 +4,14 @@ import { RequestError } from "./errors.ts";
 /** A bounded number of requests, running and waiting; the one that comes too many is told so at once. */
 export class Admission {
   readonly #limit: number;
+  readonly #onRefusal: () => void;
   #active = 0;
   #finished = 0;
   #busySeconds = 0;
 
-  constructor(limit: number) {
+  constructor(limit: number, onRefusal: () => void) {
     this.#limit = limit;
+    this.#onRefusal = onRefusal;
   }
 
   /** Whether the next request would be refused. */
@@ -23,6 +25,7 @@ export class Admission {
    */
   enter(): () => void {
     if (this.full) {
+      this.#onRefusal();
       throw new RequestError(
         429,
         `Cannot accept the request: ${this.#limit} are in progress already, try again later`,

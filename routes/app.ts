@@ -22,7 +22,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 /** The app: every route over one engine and one text side. Nothing is asked of the engine before a request. */
 export function createApp(engine: Engine, text: Text, options: AppOptions): OpenAPIHono {
   const metrics = new Metrics(engine, options.modelId);
-  const admission = new Admission(options.maxQueue);
+  const admission = new Admission(options.maxQueue, () => metrics.rejected("overloaded"));
   const service: Service = { engine, text, options, admission, metrics };
   const app = new OpenAPIHono({ defaultHook: refuseInvalid });
   app.onError(onError);

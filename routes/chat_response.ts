@@ -1,5 +1,5 @@
 /** Deltas to the wire: chunks of a stream, or one whole answer. @module */
-import type { ChatDelta, ChatPiece, ToolCallDelta } from "./chat_answer.ts";
+import type { ChatDelta, ChatPiece, ToolCallDelta } from "./chat_piece.ts";
 import type { ChatLogprob } from "./token_text.ts";
 
 /** What every chunk of an answer repeats, and which extras were asked for. */

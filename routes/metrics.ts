@@ -1,7 +1,8 @@
 /** GET /metrics: counters of requests and of the engine, for Prometheus. @module */
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Counter, Histogram } from "prom-client";
 import type { Counters, Engine } from "../runtime/mod.ts";
+import { Meters } from "./meters.ts";
 
 const FIRST_TOKEN_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const NEXT_TOKEN_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -11,7 +12,7 @@ export type Phase = "prefill" | "decode";
 
 /** The app's meters. Names beginning with `vllm:` are those that autoscalers and dashboards look for. */
 export class Metrics {
-  readonly #registry = new Registry();
+  readonly #meters: Meters;
   readonly #engine: Engine;
   readonly #promptTokens: Counter;
   readonly #generatedTokens: Counter;
@@ -25,38 +26,44 @@ export class Metrics {
 
   constructor(engine: Engine, modelId: string) {
     this.#engine = engine;
-    this.#registry.setDefaultLabels({ model_name: modelId });
-    this.#promptTokens = this.#counter("vllm:prompt_tokens_total", "Prompt tokens processed");
-    this.#generatedTokens = this.#counter("vllm:generation_tokens_total", "Tokens generated");
-    this.#cacheQueries = this.#counter(
+    this.#meters = new Meters({ model_name: modelId });
+    this.#promptTokens = this.#meters.counter(
+      "vllm:prompt_tokens_total",
+      "Prompt tokens processed",
+    );
+    this.#generatedTokens = this.#meters.counter(
+      "vllm:generation_tokens_total",
+      "Tokens generated",
+    );
+    this.#cacheQueries = this.#meters.counter(
       "vllm:prefix_cache_queries_total",
       "Prompt tokens looked up in the state cache",
     );
-    this.#cacheHits = this.#counter(
+    this.#cacheHits = this.#meters.counter(
       "vllm:prefix_cache_hits_total",
       "Prompt tokens that the state cache had",
     );
-    this.#firstToken = this.#histogram(
+    this.#firstToken = this.#meters.histogram(
       "vllm:time_to_first_token_seconds",
       "From request to first token",
       FIRST_TOKEN_BUCKETS,
     );
-    this.#nextToken = this.#histogram(
+    this.#nextToken = this.#meters.histogram(
       "vllm:inter_token_latency_seconds",
       "From token to token",
       NEXT_TOKEN_BUCKETS,
     );
-    this.#finished = this.#counter(
+    this.#finished = this.#meters.counter(
       "vllm:request_success_total",
       "Finished generations",
       "finished_reason",
     );
-    this.#aborted = this.#counter(
+    this.#aborted = this.#meters.counter(
       "deltapage_requests_aborted_total",
       "Generations whose client went away",
       "phase",
     );
-    this.#rejected = this.#counter(
+    this.#rejected = this.#meters.counter(
       "deltapage_requests_rejected_total",
       "Requests answered with an error",
       "reason",
@@ -100,26 +107,29 @@ export class Metrics {
   /** Everything in the text format, the engine's counters included. */
   async text(): Promise<string> {
     const ready = this.#engine.status().state === "ready";
-    this.#gauge("deltapage_ready", "1 when requests are answered").set(ready ? 1 : 0);
+    this.#meters.gauge("deltapage_ready", "1 when requests are answered").set(ready ? 1 : 0);
     if (ready) this.#takeOver(await this.#engine.counters());
-    return await this.#registry.metrics();
+    return await this.#meters.text();
   }
 
   get contentType(): string {
-    return this.#registry.contentType;
+    return this.#meters.contentType;
   }
 
   #takeOver({ running, waiting, kvUsage, values }: Counters): void {
-    this.#gauge("vllm:num_requests_running", "Generations in progress").set(running);
-    this.#gauge("vllm:num_requests_waiting", "Generations in the queue").set(waiting);
-    this.#gauge("vllm:kv_cache_usage_perc", "Used share of the KV pages, 0 to 1").set(kvUsage);
-    for (const [name, value] of Object.entries(values)) {
+    this.#meters.gauge("vllm:num_requests_running", "Generations in progress").set(running);
+    this.#meters.gauge("vllm:num_requests_waiting", "Generations in the queue").set(waiting);
+    this.#meters.gauge("vllm:kv_cache_usage_perc", "Used share of the KV pages, 0 to 1").set(
+      kvUsage,
+    );
+    for (const [key, value] of Object.entries(values)) {
+      const name = snakeCase(key);
       if (name.endsWith("_total")) {
-        const counter = this.#counter(`deltapage_${name}`, "Counted by the engine");
+        const counter = this.#meters.counter(`deltapage_${name}`, "Counted by the engine");
         counter.reset();
         counter.inc(value);
       } else {
-        this.#gauge(`deltapage_${name}`, "Measured by the engine").set(value);
+        this.#meters.gauge(`deltapage_${name}`, "Measured by the engine").set(value);
       }
     }
     this.#describePages(values["kv_page_tokens"], values["kv_pages"]);
@@ -127,32 +137,18 @@ export class Metrics {
 
   #describePages(pageTokens: number | undefined, pages: number | undefined): void {
     if (pageTokens === undefined || pages === undefined) return;
-    const info = this.#gauge(
+    const info = this.#meters.gauge(
       "vllm:cache_config_info",
       "The KV cache's shape, in its labels",
       ["block_size", "num_gpu_blocks"],
     );
     info.set({ block_size: String(pageTokens), num_gpu_blocks: String(pages) }, 1);
   }
+}
 
-  #counter<Label extends string>(name: string, help: string, label?: Label): Counter<Label> {
-    return this.#registry.getSingleMetric(name) as Counter<Label> | undefined ??
-      new Counter({
-        name,
-        help,
-        labelNames: label === undefined ? [] : [label],
-        registers: [this.#registry],
-      });
-  }
-
-  #gauge(name: string, help: string, labelNames: string[] = []): Gauge {
-    return this.#registry.getSingleMetric(name) as Gauge | undefined ??
-      new Gauge({ name, help, labelNames, registers: [this.#registry] });
-  }
-
-  #histogram(name: string, help: string, buckets: number[]): Histogram {
-    return new Histogram({ name, help, buckets, registers: [this.#registry] });
-  }
+/** Prometheus' way to write the engine's names. */
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Mounts GET /metrics. */

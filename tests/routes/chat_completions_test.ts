@@ -178,7 +178,7 @@ describe("POST /v1/chat/completions", () => {
   });
 
   it("hands the engine what was asked for", async () => {
-    const { engine, post } = harness();
+    const { engine, text, post } = harness();
     engine.script = { tokens: ANSWER };
     await post(
       "/v1/chat/completions",
@@ -213,6 +213,7 @@ describe("POST /v1/chat/completions", () => {
         repetitionPenalty: 1.25,
         seed: 5,
         logitBias: [[7, -100]],
+        idLimit: text.tokenizer.size,
       },
       maxTokens: 9,
       stopIds: [ID.imEnd, 33],

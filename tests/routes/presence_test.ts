@@ -78,6 +78,8 @@ describe("the bounded queue", () => {
       assert(Number(third.headers.get("retry-after-ms")) >= 1000);
       assertEquals((await third.json()).error.code, "overloaded");
     }
+    const metrics = await (await app.request("/metrics")).text();
+    assert(/requests_rejected_total\{[^}]*reason="overloaded"[^}]*\} 2\n/.test(metrics));
     assertEquals((await first).status, 200);
     assertEquals((await readEvents(await second)).at(-1), "data: [DONE]");
     assertEquals((await post(CHAT, chat())).status, 200);

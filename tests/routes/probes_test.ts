@@ -87,7 +87,7 @@ describe("GET /metrics", () => {
           ["vllm:time_to_first_token_seconds_count", 2],
           ["vllm:inter_token_latency_seconds_count", 4 + 2],
           ["deltapage_expert_hits_total", 7],
-          ["deltapage_checkpoints", 3],
+          ["deltapage_state_checkpoints", 3],
           ["deltapage_ready", 1],
         ] as const
       ) {
