@@ -116,8 +116,9 @@ function checkMemory(modelBytes: number): Finding {
   const { total, available } = Deno.systemMemoryInfo();
   const found = `${size(available)} free of ${size(total)}`;
   const what = "RAM";
-  if (available < 2 ** 30) {
-    return { level: "bad", what, found, mend: "end other programs: at least 1 GiB has to be free" };
+  if (available < 2 ** 29) {
+    const mend = "end other programs: at least 512 MiB have to be free";
+    return { level: "bad", what, found, mend };
   }
   if (available < modelBytes) {
     const mend = "more RAM: experts that the page cache cannot keep are read from disk again";
