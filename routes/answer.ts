@@ -34,6 +34,8 @@ export async function give<Piece>(
   const life = new AbortController();
   const timer = setTimeout(() => life.abort(tooLong(maxAnswerMs)), maxAnswerMs);
   const signal = AbortSignal.any([c.req.raw.signal, life.signal]);
+  // At once: the pieces may be waiting for a client that never reads on.
+  signal.addEventListener("abort", leave, { once: true });
   const pieces = untilAborted(answer.run(signal), signal, () => {
     clearTimeout(timer);
     leave();

@@ -127,6 +127,22 @@ describe("a long silence", () => {
   });
 });
 
+describe("a client that never reads", () => {
+  it("loses its place when its time is over", async () => {
+    using time = new FakeTime();
+    const { engine, app, post } = harness({ maxQueue: 1, maxAnswerMs: 30_000 });
+    engine.script = { tokens: ids("x".repeat(400)) };
+    const deaf = await post(CHAT, chat({ stream: true }));
+    await time.tickAsync(29_999);
+    assertEquals((await app.request("/readyz")).status, 503);
+    await time.tickAsync(1);
+    assertEquals((await app.request("/readyz")).status, 200);
+    const events = readEvents(deaf);
+    await time.tickAsync(0);
+    assertEquals((await events).at(-2).error.code, "timeout");
+  });
+});
+
 describe("API keys", () => {
   const { engine, app, post } = harness({ apiKeys: ["alpha", "beta"] });
   engine.script = { tokens: ANSWER };
