@@ -102,7 +102,7 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
     };
     const { codes, scales, dense } = testMatrix("fp8", { n, k, scaleRows }, 4);
     const wide = pattern(rows * 160, 6);
-    const before = pattern(rows * 50, 7);
+    const before = pattern((rows + 2) * 50, 7);
     const x = Float32Array.from(
       { length: rows * k },
       (_, i) => wide[Math.floor(i / k) * 160 + 8 + i % k]!,
@@ -110,7 +110,9 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
     const product = matmulNaive(x, dense, k);
     const want = Float64Array.from(before, (value, i) => {
       const column = i % 50 - 7;
-      return column < 0 || column >= n ? value : value + product[Math.floor(i / 50) * n + column]!;
+      const row = Math.floor(i / 50);
+      const inside = row < rows && column >= 0 && column < n;
+      return inside ? value + product[row * n + column]! : value;
     });
     // Only the head's rows count: the step has more.
     const step = stepBuffers([{ rows: 1 }, { rows: 2 }, { rows: 4 }]).step;

@@ -185,6 +185,30 @@ Deno.test("gateUpExperts() and downExperts() leave pairs of other chunks and of 
   }
 });
 
+Deno.test("gateUpExperts() takes the tiles that there are, not those of an earlier step", async () => {
+  const shape = { ...SHAPE, experts: 3, topK: 1, maxRows: 3, slots: 3 };
+  const ids = Uint32Array.of(0, 1, 2);
+  const { step } = stepBuffers([{ rows: 3 }]);
+  const codes = new Uint32Array(1024);
+  const groups = await group(shape, ids, ids);
+  groups[0] = 2;
+  const { act } = await runKernel(
+    gateUpExperts("fp8", productCut(8, true)),
+    {
+      step,
+      groups,
+      table: ids,
+      codes,
+      scales: codes,
+      sizes: Uint32Array.from(expertSizes(shape)),
+      x: pattern(3 * 16),
+      act: { out: 3 * 16 },
+    },
+    [1, 4, 1],
+  );
+  assertEquals([0, 1, 2].map((pair) => Number.isNaN(act![pair * 16])), [false, false, true]);
+});
+
 Deno.test("expertSizes() refuses sizes that are no multiples of 16", () => {
   const shape = { ...SHAPE, experts: 1, topK: 1, maxRows: 1, dff: 24 };
   assertThrows(() => expertSizes(shape), RangeError, "16 x 24");
