@@ -89,7 +89,12 @@ export class RemoteEngine implements Engine {
     const id = this.#nextId++;
     const queue = new EventQueue<EngineEvent>();
     this.#streams.set(id, queue);
-    const abort = () => queue.end();
+    // Told at once, not when the reader comes back: it may never.
+    const cancel = () => this.#worker.postMessage({ type: "cancel", id });
+    const abort = () => {
+      cancel();
+      queue.end();
+    };
     signal?.addEventListener("abort", abort, { once: true });
     this.#worker.postMessage({ type: "generate", id, request });
     let finished = false;
@@ -105,7 +110,7 @@ export class RemoteEngine implements Engine {
     } finally {
       signal?.removeEventListener("abort", abort);
       this.#streams.delete(id);
-      if (!finished) this.#worker.postMessage({ type: "cancel", id });
+      if (!finished && !signal?.aborted) cancel();
     }
   }
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { EngineError } from "../../runtime/contract.ts";
 import { openSnapshot, WeightsError } from "../../weights/mod.ts";
-import { complete, greedy, openTestEngine } from "../engine_fixture.ts";
+import { complete, type Completion, greedy, openTestEngine } from "../engine_fixture.ts";
 import { loadOracleCase } from "../oracle_case.ts";
 
 const { dir, prompts } = loadOracleCase("tiny_fp8");
@@ -48,7 +48,7 @@ for (const vram of ["1G", "paged"]) {
     const whole = await openTestEngine(dir);
     const experts = whole.runner.plan.rows.find(([purpose]) => purpose === "experts")!;
     const budget = vram === "paged" ? String(whole.runner.plan.total - experts[2] / 2) : vram;
-    const alone = [];
+    const alone: Completion[] = [];
     for (let id = 0; id < 24; id++) {
       alone.push(await complete(whole, greedy([id], { maxTokens: 1 })));
     }
