@@ -101,7 +101,7 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
       head: true,
     };
     const { codes, scales, dense } = testMatrix("fp8", { n, k, scaleRows }, 4);
-    const wide = pattern(rows * 160, 6);
+    const wide = pattern((rows + 2) * 160, 6);
     const before = pattern((rows + 2) * 50, 7);
     const x = Float32Array.from(
       { length: rows * k },
