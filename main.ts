@@ -43,13 +43,28 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
   });
   const { host, port, finished } = serve(app, { ...server, engine });
   console.error(`deltapage: listening on http://${host}:${port}`);
-  engine.ready.then(() => console.error(`deltapage: ${modelId} is ready`), () => {});
+  void showLoading(engine, modelId);
   const served = finished.then(() => engine.close()).then(() => 0);
   const broken = engine.broken.then((error) => {
     console.error(`deltapage: ${error.message}`);
     return error.exitCode;
   });
   return await Promise.race([served, broken]);
+}
+
+/** Says on stderr how far loading is: at every new phase and every tenth of one. */
+async function showLoading(engine: RemoteEngine, modelId: string): Promise<void> {
+  let shown = "";
+  for (;;) {
+    const status = engine.status();
+    if (status.state !== "loading") break;
+    const tenths = Math.floor(10 * status.done / Math.max(1, status.total));
+    const line = `loading ${modelId}: ${status.phase} ${10 * tenths} %`;
+    if (line !== shown) console.error(`deltapage: ${line}`);
+    shown = line;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  if (engine.status().state === "ready") console.error(`deltapage: ${modelId} is ready`);
 }
 
 if (import.meta.main) {

@@ -30,6 +30,9 @@ export interface OpenHooks {
   readonly maxBinding?: number;
 }
 
+/** Snapshots beyond this are no test or demo. */
+const LARGE_BYTES = 4 * 2 ** 30;
+
 /**
  * Opens the model of `options.model` on the best GPU and starts its loop.
  * @throws {ConfigError | WeightsError} for a snapshot that cannot be served
@@ -47,6 +50,12 @@ export async function openEngine(
   const gpu = await openGpu(hooks.maxBinding === undefined ? {} : { maxBinding: hooks.maxBinding });
   const lost = lossOf(gpu.device);
   log(`adapter: ${gpu.name}${gpu.software ? " (software: shaders run on the CPU)" : ""}`);
+  if (gpu.software && snapshot.byteLength > LARGE_BYTES) {
+    log(
+      "WARNING: a full-size model on a software adapter: expect seconds a token. " +
+        "Install the driver of a real GPU; deploy/run doctor says what is missing",
+    );
+  }
   const built = await buildRunner(gpu, snapshot, config, options, (phase, done, total) => {
     onStatus({ state: "loading", phase, done, total });
   });
