@@ -44,9 +44,12 @@ export function matmul({ format, scaleRows = 128 }: MatmulShape, cut: ProductCut
       y: "read_write",
       sizes: "uniform",
     },
-    constants: { SCALE_ROWS: scaleRows, ...cutConstants(cut) },
+    constants: { SHARING: Math.min(scaleRows, MOST_SHARING), ...cutConstants(cut) },
   };
 }
+
+/** A lane group never has more outputs than this: sharing of scales beyond it makes no other kernel. */
+const MOST_SHARING = 16;
 
 /** The grid of `matmul`. */
 export function matmulGrid(shape: MatmulShape, cut: ProductCut, step: StepShape): Grid {
@@ -59,7 +62,7 @@ export function matmulGrid(shape: MatmulShape, cut: ProductCut, step: StepShape)
  * @throws {RangeError} for sizes or strides that the kernel cannot read
  */
 export function matmulSizes(shape: MatmulShape): number[] {
-  const { n, k, xStride = k, xOffset = 0, yStride = n, yOffset = 0 } = shape;
+  const { n, k, scaleRows = 128, xStride = k, xOffset = 0, yStride = n, yOffset = 0 } = shape;
   if (n < 1 || k < UNIT || k % UNIT) {
     throw new RangeError(
       `Cannot multiply by a matrix [${n}, ${k}]: expected rows, and columns in multiples of ${UNIT}`,
@@ -70,9 +73,14 @@ export function matmulSizes(shape: MatmulShape): number[] {
       `Cannot read rows of x at ${xOffset} every ${xStride}: expected multiples of 4 elements`,
     );
   }
+  if (128 % scaleRows) {
+    throw new RangeError(
+      `Cannot read scales of ${scaleRows} rows each: expected a power of two up to 128`,
+    );
+  }
   if (n * k / UNIT >= 2 ** 32) {
     throw new RangeError(`Cannot index a matrix [${n}, ${k}]: split it by rows`);
   }
   const flags = [Number(shape.accumulate ?? false), Number(shape.head ?? false)];
-  return [n, k, xStride / 4, xOffset / 4, yStride, yOffset, ...flags];
+  return [n, k, xStride / 4, xOffset / 4, yStride, yOffset, ...flags, scaleRows];
 }

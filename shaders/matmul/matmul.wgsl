@@ -1,8 +1,8 @@
 // y[row, n] (+)= sum_k W[n, k] x[row, k]; a workgroup makes OUTPUTS * 32 / LANES outputs of TILE rows (products.wgsl).
-// codes [n, k / 16] units; scales BF16 [ceil(n / SCALE_ROWS), ceil(k / 128)]; x f32 at row * x_stride + x_offset; y alike.
+// codes [n, k / 16] units; scales BF16 [ceil(n / scale_rows), ceil(k / 128)]; x f32 at row * x_stride + x_offset; y alike.
 // Sizes are data, not constants: all matrices of a format share their pipelines.
 
-override SCALE_ROWS: u32;
+override SHARING: u32; // rows of W from a multiple of it on that share their scales: a divisor of scale_rows, at most 16
 
 struct Sizes {
   n: u32,
@@ -13,6 +13,10 @@ struct Sizes {
   y_offset: u32,
   accumulate: u32, // 1: add to y
   head: u32,       // 1: the rows are those of the head
+  scale_rows: u32,
+  reserved0: u32,
+  reserved1: u32,
+  reserved2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
@@ -22,16 +26,17 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> sizes: Sizes;
 
-fn scale_of(row: u32, unit: u32) -> f32 {
-  let index = row / SCALE_ROWS * ((sizes.k + 127u) / 128u) + unit / BLOCK_UNITS;
-  return scale_value(scales[index / 2u], index);
-}
-
-fn scales_of(rows: vec4<u32>, unit: u32) -> vec4<f32> {
+// The scales of a unit of four rows whose scales start at `first`.
+fn scales_of(first: vec4<u32>, unit: u32) -> vec4<f32> {
   if (!SCALED) { return vec4<f32>(1.0); }
-  let first = scale_of(rows.x, unit);
-  if (SCALE_ROWS % 4u == 0u) { return vec4<f32>(first); }
-  return vec4<f32>(first, scale_of(rows.y, unit), scale_of(rows.z, unit), scale_of(rows.w, unit));
+  let at = first + unit / BLOCK_UNITS;
+  let one = scale_value(scales[at.x / 2u], at.x);
+  if (SHARING % 4u == 0u) { return vec4<f32>(one); }
+  return vec4<f32>(
+    one,
+    scale_value(scales[at.y / 2u], at.y),
+    scale_value(scales[at.z / 2u], at.z),
+    scale_value(scales[at.w / 2u], at.w));
 }
 
 // Four rows from n on; those past the end repeat the last one and are not stored.
@@ -56,6 +61,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let n1 = four_rows(n + 4u);
   let n2 = four_rows(n + 8u);
   let n3 = four_rows(n + 12u);
+  let across = (sizes.k + 127u) / 128u;
+  let s0 = n0 / sizes.scale_rows * across;
+  let s1 = n1 / sizes.scale_rows * across;
+  let s2 = n2 / sizes.scale_rows * across;
+  let s3 = n3 / sizes.scale_rows * across;
   let low = x_rows(row0, rows);
   let high = x_rows(row0 + 4u, rows);
   var sums0 = Sums();
@@ -64,14 +74,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sums3 = Sums();
   for (var unit = thread % LANES; unit < units; unit += LANES) {
     let inputs = load_inputs(low, high, unit);
-    var scale = scales_of(n0, unit);
+    var scale = scales_of(s0, unit);
     sums0 = add_products(sums0, n0 * units + unit, scale, inputs);
-    if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n1, unit); }
+    if (SHARING % OUTPUTS != 0u) { scale = scales_of(s1, unit); }
     sums1 = add_products(sums1, n1 * units + unit, scale, inputs);
     if (OUTPUTS > 8u) {
-      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n2, unit); }
+      if (SHARING % OUTPUTS != 0u) { scale = scales_of(s2, unit); }
       sums2 = add_products(sums2, n2 * units + unit, scale, inputs);
-      if (SCALE_ROWS % OUTPUTS != 0u) { scale = scales_of(n3, unit); }
+      if (SHARING % OUTPUTS != 0u) { scale = scales_of(s3, unit); }
       sums3 = add_products(sums3, n3 * units + unit, scale, inputs);
     }
   }

@@ -87,7 +87,7 @@ Deno.test("matmul() gives a row the same bits alone and among others", async () 
 
 Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and knows scale rows", async () => {
   const [rows, n, k] = [3, 37, 144];
-  for (const scaleRows of [32, 4, 1]) {
+  for (const scaleRows of [32, 8, 1]) {
     const shape: MatmulShape = {
       format: "fp8",
       n,
@@ -145,4 +145,6 @@ Deno.test("matmul() leaves a stopped step alone", async () => {
 Deno.test("matmulSizes() refuses sizes and strides that the kernel cannot read", () => {
   assertThrows(() => matmulSizes({ format: "fp8", n: 4, k: 24 }), RangeError, "[4, 24]");
   assertThrows(() => matmulSizes({ format: "fp8", n: 4, k: 16, xOffset: 2 }), RangeError, "at 2");
+  const odd: MatmulShape = { format: "fp8", n: 4, k: 16, scaleRows: 96 };
+  assertThrows(() => matmulSizes(odd), RangeError, "96 rows");
 });

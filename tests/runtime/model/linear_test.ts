@@ -65,3 +65,14 @@ Deno.test("addMatmul() adds the head's rows to columns of a wider buffer", async
   product.forEach((value, i) => want[Math.floor(i / n) * 30 + 10 + i % n]! += value);
   assertClose("y", await read(y, 60), want, 1e-6);
 });
+
+Deno.test("addMatmul() takes the same pipelines for all sizes of a format", () => {
+  const step = place(8);
+  const add = (n: number, k: number, scaleRows: number) => {
+    const program = newProgram();
+    const { matrix } = placeMatrix("fp8", { n, k, scaleRows });
+    addMatmul(program, "prefill", { step, x: place(16), y: place(16) }, matrix);
+    return program.kernels.size;
+  };
+  assertEquals(add(40, 64, 128), add(70, 32, 16));
+});
