@@ -1,0 +1,34 @@
+/** What a token costs by the numbers: bytes that must be read, and seconds that the kernels take alone. @module */
+import type { ModelConfig } from "../../runtime/model/config.ts";
+import type { Snapshot } from "../../weights/mod.ts";
+import type { KernelReport } from "./kernels.ts";
+
+/** Bytes of weights that decoding one token reads: all but the embedding table and the experts not chosen. */
+export function weightBytesOfToken(snapshot: Snapshot, config: ModelConfig): number {
+  const { mlp } = config;
+  const used = mlp.kind === "moe" ? mlp.topK / mlp.experts : 1;
+  let bytes = 0;
+  for (const name of snapshot.names()) {
+    if (/^(mtp|model\.visual)\./.test(name)) continue;
+    if (name.endsWith("embed_tokens.weight") && !config.tiedEmbeddings) continue;
+    const { byteLength } = snapshot.tensor(name);
+    bytes += name.includes(".mlp.experts.") ? byteLength * used : byteLength;
+  }
+  return Math.round(bytes);
+}
+
+/** Seconds that the matrices of one token of a model with the sizes of 35B-A3B take, each kernel by itself. */
+export function kernelSeconds(
+  { alone }: KernelReport,
+  { layerKinds, vocab }: ModelConfig,
+  headRows: number,
+): number {
+  const linear = alone.qkvz + alone.ba + alone.deltaOut;
+  const full = alone.qkv + alone.attentionOut;
+  const moe = alone.router + alone.sharedGateUp + alone.sharedDown + alone.experts;
+  const layers = layerKinds.reduce(
+    (sum, kind) => sum + moe + (kind === "linear" ? linear : full),
+    0,
+  );
+  return layers + alone.head * vocab / headRows;
+}
