@@ -6,7 +6,7 @@
 override LANES: u32;   // 4 to 32
 override OUTPUTS: u32; // 8 or 16
 override TILE: u32;    // 1, 4 or 8
-override PARTIAL: u32; // THREADS * OUTPUTS * TILE
+override PARTIAL: u32; // THREADS * OUTPUTS * TILE; as a product of overrides in the array type it ends naga 29 in a panic
 
 const THREADS: u32 = 32u;
 
