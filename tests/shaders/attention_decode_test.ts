@@ -9,12 +9,11 @@ import {
 } from "../../shaders/attention/decode.ts";
 import { assertClose } from "../assert_close.ts";
 import { runKernel } from "../gpu.ts";
-import { type KvCase, kvCase, type KvSequence, PAGE_TOKENS } from "./kv_case.ts";
+import { KV_RATIOS, type KvCase, kvCase, type KvSequence, PAGE_TOKENS } from "./kv_case.ts";
 
 /** Runs both kernels, the first once per arena, with room for `splits`. */
 async function decode(sizes: HeadSizes, test: KvCase, arenas: readonly number[] = [0]) {
-  // One capacity for most tests: it is compiled in.
-  const splits = Math.max(20, attentionSplits(test.maxContext) + 1);
+  const splits = attentionSplits(test.maxContext) + 1;
   const { step, rows, segments, pages, q, qkv, maxContext } = test;
   const count = step[0]!;
   const shape = { rows: count + 1, segments: step[1]!, headRows: 0, maxContext: maxContext + 100 };
@@ -41,84 +40,79 @@ async function decode(sizes: HeadSizes, test: KvCase, arenas: readonly number[] 
 
 const small = { heads: 4, kvHeads: 2, headDim: 64 };
 
-for (const tokens of [1, 31, 32, 33, 63, 64, 65, 300, 1000]) {
-  Deno.test(`attentionDecode() matches naive for a context of ${tokens}`, async () => {
-    const test = kvCase(small, [{ tokens, rows: 1, salt: tokens }]);
-    assertClose("out", await decode(small, test), test.want, 2e-6);
-  });
-}
+for (const [format, ratio] of KV_RATIOS) {
+  for (const tokens of [1, 31, 32, 33, 63, 64, 65, 300, 1000]) {
+    Deno.test(`attentionDecode() of ${format} matches naive for a context of ${tokens}`, async () => {
+      const test = kvCase(small, [{ tokens, rows: 1, salt: tokens }], { format });
+      assertClose("out", await decode(small, test), test.want, ratio);
+    });
+  }
 
-for (
-  const [heads, kvHeads, headDim] of [
-    [1, 1, 16],
-    [3, 1, 32],
-    [16, 2, 256],
-    [5, 1, 128],
-    [14, 2, 64],
-    [11, 1, 16],
-    [32, 2, 64],
-    [4, 4, 32],
-  ] as const
-) {
-  Deno.test(`attentionDecode() matches naive for ${heads} heads of ${headDim} on ${kvHeads}`, async () => {
-    const sizes = { heads, kvHeads, headDim };
-    const test = kvCase(sizes, [{ tokens: 165, rows: 1, salt: heads }]);
-    assertClose("out", await decode(sizes, test), test.want, 2e-6);
-  });
-}
+  for (
+    const [heads, kvHeads, headDim] of [
+      [1, 1, 16],
+      [3, 1, 32],
+      [16, 2, 256],
+      [5, 1, 128],
+      [14, 2, 64],
+      [11, 1, 16],
+      [32, 2, 64],
+      [4, 4, 32],
+    ] as const
+  ) {
+    Deno.test(`attentionDecode() of ${format} matches naive for ${heads} heads of ${headDim} on ${kvHeads}`, async () => {
+      const sizes = { heads, kvHeads, headDim };
+      const test = kvCase(sizes, [{ tokens: 165, rows: 1, salt: heads }], { format });
+      assertClose("out", await decode(sizes, test), test.want, ratio);
+    });
+  }
 
-for (const headDim of [16, 128]) {
-  Deno.test(`attentionDecode() widens the splits of more than 256 x 64 tokens, heads of ${headDim}`, async () => {
-    const sizes = { heads: 128 / headDim, kvHeads: 1, headDim };
-    const test = kvCase(sizes, [{ tokens: 64 * 256 + 100, rows: 1, salt: 1 }]);
-    // The mean of 16,484 values is small beside its terms.
-    assertClose("out", await decode(sizes, test), test.want, 1e-5);
-  });
-}
+  for (const headDim of [16, 128]) {
+    Deno.test(`attentionDecode() of ${format} widens the splits of more than 256 x 64 tokens, heads of ${headDim}`, async () => {
+      const sizes = { heads: 128 / headDim, kvHeads: 1, headDim };
+      const test = kvCase(sizes, [{ tokens: 64 * 256 + 100, rows: 1, salt: 1 }], { format });
+      // The mean of 16,484 values is small beside its terms.
+      assertClose("out", await decode(sizes, test), test.want, 1e-5);
+    });
+  }
 
-Deno.test("attentionDecode() gives a row the same bits alone, among others, and wherever its pages lie", async () => {
-  const sequences: KvSequence[] = [
-    { tokens: 70, rows: 1, salt: 1 },
-    { tokens: 1, rows: 1, salt: 2 },
-    { tokens: 333, rows: 3, salt: 3 },
-    { tokens: 129, rows: 1, salt: 4 },
-  ];
-  const together = kvCase(small, sequences, { scramble: 7 });
-  const got = await decode(small, together);
-  assertClose("out", got, together.want, 2e-6);
-  let first = 0;
-  const width = small.heads * small.headDim;
-  for (const sequence of sequences) {
-    for (let r = 0; r < sequence.rows; r++, first++) {
-      // A row of several is also the only row of its shorter self.
-      const tokens = sequence.tokens - sequence.rows + 1 + r;
-      const alone = kvCase(small, [{ ...sequence, tokens, rows: 1 }], {
-        scramble: 20 + first,
-      });
-      assertEquals(await decode(small, alone), got.slice(first * width, (first + 1) * width));
+  Deno.test(`attentionDecode() of ${format} gives a row the same bits alone, among others, and wherever its pages lie`, async () => {
+    const sequences: KvSequence[] = [
+      { tokens: 70, rows: 1, salt: 1 },
+      { tokens: 1, rows: 1, salt: 2 },
+      { tokens: 333, rows: 3, salt: 3 },
+      { tokens: 129, rows: 1, salt: 4 },
+    ];
+    const together = kvCase(small, sequences, { format, scramble: 7 });
+    const got = await decode(small, together);
+    assertClose("out", got, together.want, ratio);
+    let first = 0;
+    const width = small.heads * small.headDim;
+    for (const sequence of sequences) {
+      for (let r = 0; r < sequence.rows; r++, first++) {
+        // A row of several is also the only row of its shorter self.
+        const tokens = sequence.tokens - sequence.rows + 1 + r;
+        const alone = kvCase(small, [{ ...sequence, tokens, rows: 1 }], {
+          format,
+          scramble: 20 + first,
+        });
+        assertEquals(await decode(small, alone), got.slice(first * width, (first + 1) * width));
+      }
     }
-  }
-});
+  });
 
-Deno.test("attentionDecode() reads keys and values that are stored as f32", async () => {
-  for (const headDim of [16, 256]) {
-    const sizes = { heads: 4, kvHeads: 2, headDim };
-    const test = kvCase(sizes, [{ tokens: 99, rows: 2, salt: headDim }], { format: "f32" });
-    assertClose("out", await decode(sizes, test), test.want, 2e-6);
-  }
-});
+  Deno.test(`attentionDecode() of ${format} takes each sequence from its own arena`, async () => {
+    const test = kvCase(small, [
+      { tokens: 40, rows: 1, salt: 1, arena: 1 },
+      { tokens: 75, rows: 2, salt: 2, arena: 0 },
+      { tokens: 100, rows: 1, salt: 3, arena: 1 },
+    ], { format });
+    assertClose("out", await decode(small, test, [0, 1]), test.want, ratio);
+  });
 
-Deno.test("attentionDecode() takes each sequence from its own arena", async () => {
-  const test = kvCase(small, [
-    { tokens: 40, rows: 1, salt: 1, arena: 1 },
-    { tokens: 75, rows: 2, salt: 2, arena: 0 },
-    { tokens: 100, rows: 1, salt: 3, arena: 1 },
-  ]);
-  assertClose("out", await decode(small, test, [0, 1]), test.want, 2e-6);
-});
-
-Deno.test("attentionDecode() writes nothing in a stopped step", async () => {
-  const test = kvCase(small, [{ tokens: 40, rows: 1, salt: 1 }]);
-  test.step[3] = 1;
-  assertEquals((await decode(small, test)).every(Number.isNaN), true);
-});
+  Deno.test(`attentionDecode() of ${format} writes nothing in a stopped step`, async () => {
+    const test = kvCase(small, [{ tokens: 40, rows: 1, salt: 1 }], { format });
+    test.step[3] = 1;
+    assertEquals((await decode(small, test)).every(Number.isNaN), true);
+  });
+}

@@ -8,6 +8,15 @@ import { stepBuffers } from "../step.ts";
 /** Tokens in a page of these tests: the engine's own. */
 export const PAGE_TOKENS = 32;
 
+/**
+ * The formats to test, each with the largest relative RMS of an output. Keys and values are of the format to begin with,
+ * so that in both it is the f32 sums that differ.
+ */
+export const KV_RATIOS: readonly (readonly [format: KvFormat, ratio: number])[] = [
+  ["f32", 2e-6],
+  ["f16", 2e-6],
+];
+
 /** One sequence of a step: its last `rows` tokens are the step's rows. */
 export interface KvSequence {
   readonly tokens: number;
