@@ -1,5 +1,6 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
+import type { KvFormat } from "./model/parts.ts";
 
 /** What the engine is opened with. */
 export interface EngineOptions {
@@ -10,6 +11,8 @@ export interface EngineOptions {
   readonly maxSequences: number;
   /** Longest prompt + output; null takes the model's, within reason. */
   readonly context: number | null;
+  /** How keys and values are stored; f16 halves their memory, but may route near-ties of later layers otherwise. */
+  readonly kv: KvFormat;
   /** Bytes of RAM for checkpoints of state. */
   readonly stateCacheBytes: number;
   readonly maxWaiting: number;
@@ -70,6 +73,12 @@ export const OPTION_TABLE: readonly Row[] = [
   },
   { flag: "context", value: "TOKENS", fallback: null, help: "longest prompt with its answer" },
   {
+    flag: "kv",
+    value: "FORMAT",
+    fallback: "f32",
+    help: "keys and values as f32, or as f16 in half the memory and less exact",
+  },
+  {
     flag: "state-cache",
     value: "SIZE",
     fallback: "1G",
@@ -116,6 +125,7 @@ export function parseOptions(
       vram: text("vram"),
       maxSequences: integer("max-sequences", 1, 16),
       context: text("context") === null ? null : integer("context", 2, 2 ** 24),
+      kv: parseChoice("kv", values.get("kv")!, ["f32", "f16"]),
       stateCacheBytes: parseSize("state-cache", values.get("state-cache")!),
       maxWaiting: integer("queue", 0, 100_000),
       chunkRows: integer("chunk", 1, 8192),
@@ -181,6 +191,14 @@ function parseInteger(flag: string, text: string, min: number, max: number): num
   if (Number.isInteger(value) && value >= min && value <= max && text.trim() !== "") return value;
   throw new OptionError(
     `Cannot read --${flag}: found "${text}", wanted a whole number from ${min} to ${max}`,
+  );
+}
+
+function parseChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {
+  const choice = choices.find((choice) => choice === text);
+  if (choice !== undefined) return choice;
+  throw new OptionError(
+    `Cannot read --${flag}: found "${text}", wanted ${choices.join(" or ")}`,
   );
 }
 

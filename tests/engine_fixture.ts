@@ -9,6 +9,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   vram: "1G",
   maxSequences: 4,
   context: 2048,
+  kv: "f32",
   stateCacheBytes: 2 ** 26,
   maxWaiting: 64,
   chunkRows: 512,

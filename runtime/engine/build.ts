@@ -95,7 +95,7 @@ export async function buildRunner(
     0,
     Uint32Array.from({ length: bounds.maxRows }, (_, i) => i),
   );
-  const caches = allocateCaches(memory, config, plan);
+  const caches = allocateCaches(memory, config, { ...plan, kvFormat: options.kv });
   const slots = reader && allocateExperts(site, reader.layout, plan.expertSlots);
   const pager = reader && slots && expertPager(site, reader, slots, plan.expertSlots);
   if (config.mlp.kind === "moe") {
@@ -109,6 +109,7 @@ export async function buildRunner(
     config,
     trunk,
     caches,
+    kvFormat: options.kv,
     pools: slots?.pools ?? [],
     steps,
     scratch,
@@ -154,7 +155,7 @@ export async function buildRunner(
   if (pager && plan.allResident && expertBytes(site, reader!.layout) <= PRELOAD_BYTES) {
     await pager.loadAll((done, total) => onProgress("experts", done, total));
   }
-  const copies = new GpuCopies(device, caches, cacheSizes(config));
+  const copies = new GpuCopies(device, caches, cacheSizes(config, options.kv));
   const cache = new HybridCache({
     arenaPages: Array.from(
       { length: plan.kvArenas },
@@ -238,7 +239,7 @@ async function planModel(
   layout: ExpertLayout | null,
 ): Promise<{ plan: MemoryPlan; bounds: StepBounds }> {
   const { gpu, config } = site;
-  const sizes = cacheSizes(config);
+  const sizes = cacheSizes(config, options.kv);
   const linear = config.layerKinds.filter((kind) => kind === "linear").length;
   const { mlp } = config;
   const experts = mlp.kind === "moe" && layout

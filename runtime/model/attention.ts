@@ -7,7 +7,6 @@ import {
   attentionSplits,
 } from "../../shaders/attention/decode.ts";
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
-import type { KvFormat } from "../../shaders/common/kv_format.ts";
 import type { AttentionSizes } from "../../shaders/qk_prepare/naive.ts";
 import { qkPrepare, qkPrepareGrid } from "../../shaders/qk_prepare/qk_prepare.ts";
 import type { Bound } from "../gpu/kernel.ts";
@@ -16,6 +15,7 @@ import {
   type AttentionWeights,
   DECODE_ROWS,
   type KvArena,
+  type KvFormat,
   PAGE_TOKENS,
   type Phase,
   type Scratch,
@@ -35,8 +35,8 @@ export interface AttentionParts {
   readonly weights: Pick<AttentionWeights, "qNorm" | "kNorm">;
   /** This layer's pages; a segment's `arena` is an index into them. */
   readonly arenas: readonly KvArena[];
-  /** How the pages hold their elements; f16 unless said otherwise. */
-  readonly kvFormat?: KvFormat;
+  /** How the pages hold their elements. */
+  readonly kvFormat: KvFormat;
 }
 
 /** Bytes of the scratch buffers that all attention layers share, by name. */
@@ -62,9 +62,8 @@ export function addAttention(
   phase: Phase,
   parts: AttentionParts & { readonly qkv: Bound; readonly out: Bound },
 ): void {
-  const { sizes, steps, scratch, weights, arenas, qkv, out } = parts;
+  const { sizes, steps, scratch, weights, arenas, kvFormat: format, qkv, out } = parts;
   const { step, rows, segments, pages, rope } = steps;
-  const format = parts.kvFormat ?? "f16";
   const splits = attentionSplits(parts.maxContext);
   const q = named(scratch, "attentionQuery");
   const sums = named(scratch, "attentionSums");

@@ -1,7 +1,8 @@
 /** Allocates what sequences leave behind on the GPU: recurrent states and KV pages, layer by layer. @module */
+import { KV_FORMATS } from "../../shaders/common/kv_format.ts";
 import type { GpuMemory } from "../gpu/memory.ts";
 import type { ModelConfig } from "./config.ts";
-import { type DeltaState, type KvArena, PAGE_TOKENS } from "./parts.ts";
+import { type DeltaState, type KvArena, type KvFormat, PAGE_TOKENS } from "./parts.ts";
 
 /** Bytes of the caches of one layer. */
 export interface CacheSizes {
@@ -9,15 +10,16 @@ export interface CacheSizes {
   readonly stateSlot: number;
   /** Convolution window of one slot, f32. */
   readonly convSlot: number;
-  /** The K, or the V, of one page, f16. */
+  /** The K, or the V, of one page. */
   readonly kvPage: number;
 }
 
-/** How much of each cache there is. */
+/** How much of each cache there is, and how keys and values are stored. */
 export interface CacheCounts {
   readonly stateSlots: number;
   readonly kvPages: number;
   readonly kvArenas: number;
+  readonly kvFormat: KvFormat;
 }
 
 /** The caches of one layer. */
@@ -29,12 +31,12 @@ export interface LayerCaches {
 }
 
 /** Sizes for a model; every layer of a kind has the same. */
-export function cacheSizes({ delta, attention }: ModelConfig): CacheSizes {
+export function cacheSizes({ delta, attention }: ModelConfig, kvFormat: KvFormat): CacheSizes {
   const channels = 2 * delta.keyHeads * delta.keyDim + delta.valueHeads * delta.valueDim;
   return {
     stateSlot: 4 * delta.valueHeads * delta.keyDim * delta.valueDim,
     convSlot: 4 * (delta.convKernel - 1) * channels,
-    kvPage: 2 * attention.kvHeads * PAGE_TOKENS * attention.headDim,
+    kvPage: KV_FORMATS[kvFormat].elementBytes * attention.kvHeads * PAGE_TOKENS * attention.headDim,
   };
 }
 
@@ -49,8 +51,8 @@ export function allocateCaches(
   config: ModelConfig,
   counts: CacheCounts,
 ): LayerCaches[] {
-  const sizes = cacheSizes(config);
-  const { stateSlots, kvPages, kvArenas } = counts;
+  const { stateSlots, kvPages, kvArenas, kvFormat } = counts;
+  const sizes = cacheSizes(config, kvFormat);
   const arenaBytes = pagesPerArena(kvPages, kvArenas) * sizes.kvPage;
   return config.layerKinds.map((kind, layer): LayerCaches => {
     if (kind === "linear") {

@@ -15,7 +15,7 @@ import { addMatmul } from "./linear.ts";
 import { addMlp } from "./mlp.ts";
 import { addCombine, addExperts, addRoute, type MoeParts } from "./moe.ts";
 import type { LayerCaches } from "./caches.ts";
-import type { ExpertPool, Phase, StepBuffers } from "./parts.ts";
+import type { ExpertPool, KvFormat, Phase, StepBuffers } from "./parts.ts";
 import type { ModelScratch } from "./scratch.ts";
 import type { LayerWeights, Trunk } from "./trunk.ts";
 
@@ -43,6 +43,8 @@ export interface ForwardParts {
   readonly trunk: Trunk;
   /** One entry a layer. */
   readonly caches: readonly LayerCaches[];
+  /** How the caches hold keys and values. */
+  readonly kvFormat: KvFormat;
   /** One entry a layer; empty in a dense model. */
   readonly pools: readonly ExpertPool[];
   readonly steps: StepBuffers;
@@ -119,6 +121,7 @@ function addMixer(
       scratch: scratch.attention,
       weights,
       arenas: caches.arenas,
+      kvFormat: parts.kvFormat,
       qkv: mixed,
       out: mixerOut,
     });

@@ -3,6 +3,9 @@
  * Types only; `placement.ts` fills them, the layer files read them.
  * @module
  */
+import type { KvFormat } from "../../shaders/common/kv_format.ts";
+
+export type { KvFormat };
 
 /** Kernels for a few rows (decode, up to 16) or for many (a chunk of a prompt). */
 export type Phase = "decode" | "prefill";
@@ -78,7 +81,7 @@ export const PAGE_TOKENS = 32;
 
 /** KV pages of one layer. A sequence's pages all lie in one arena, because a binding is limited. */
 export interface KvArena {
-  /** f16 pairs packed in u32: [pages, kvHeads, PAGE_TOKENS, headDim]. */
+  /** [pages, kvHeads, PAGE_TOKENS, headDim]: f32, or f16 pairs packed in u32, as the engine's `KvFormat` says. */
   readonly k: GPUBuffer;
   /** As `k`. */
   readonly v: GPUBuffer;

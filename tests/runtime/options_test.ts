@@ -24,6 +24,7 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
         'Cannot read --port: found "99999", wanted a whole number from 0 to 65535',
       ],
       [["--max-sequences", "17"], "from 1 to 16"],
+      [["--kv", "f8"], 'Cannot read --kv: found "f8", wanted f32 or f16'],
       [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
       [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
       [["--speed", "11"], "--speed"],
@@ -32,6 +33,11 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
   ) {
     assertThrows(() => parseOptions(args, noEnv, "demo"), OptionError, text);
   }
+});
+
+Deno.test("parseOptions() keeps keys and values as f32 unless asked for f16", () => {
+  const kv = (...args: string[]) => parseOptions(args, noEnv, "demo").engine.kv;
+  assertEquals([kv(), kv("--kv", "f32"), kv("--kv", "f16")], ["f32", "f32", "f16"]);
 });
 
 Deno.test("parseSize() knows binary units", () => {

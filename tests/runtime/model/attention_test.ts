@@ -6,8 +6,14 @@ import {
   attentionScratch,
   type AttentionSizes,
 } from "../../../runtime/model/attention.ts";
-import { type Phase, type StepBuffers } from "../../../runtime/model/parts.ts";
+import {
+  type KvFormat,
+  PAGE_TOKENS,
+  type Phase,
+  type StepBuffers,
+} from "../../../runtime/model/parts.ts";
 import { attentionNaive } from "../../../shaders/attention/naive.ts";
+import { KV_FORMATS } from "../../../shaders/common/kv_format.ts";
 import { qkPrepareNaive } from "../../../shaders/qk_prepare/naive.ts";
 import { assertClose } from "../../assert_close.ts";
 import { gpu } from "../../gpu.ts";
@@ -31,16 +37,17 @@ class Mixer {
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #programs: Readonly<Record<Phase, Program>>;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, format: KvFormat) {
     this.#device = device;
     const kernels = new KernelCache(device);
     const scratch: Record<string, GPUBuffer> = {};
     for (const [name, bytes] of Object.entries(attentionScratch(sizes, MAX_ROWS, MAX_CONTEXT))) {
       scratch[name] = this.#buffer(name, bytes);
     }
+    const page = sizes.kvHeads * PAGE_TOKENS * sizes.headDim * KV_FORMATS[format].elementBytes;
     const arenas = [0, 1].map((arena) => ({
-      k: this.#buffer(`k${arena}`, 10 * sizes.kvHeads * 32 * sizes.headDim * 2),
-      v: this.#buffer(`v${arena}`, 10 * sizes.kvHeads * 32 * sizes.headDim * 2),
+      k: this.#buffer(`k${arena}`, 10 * page),
+      v: this.#buffer(`v${arena}`, 10 * page),
     }));
     const names = ["step", "rows", "segments", "pages", "rope", "heads"] as const;
     const steps = Object.fromEntries(
@@ -53,6 +60,7 @@ class Mixer {
       scratch,
       weights: { qNorm: this.#buffer("qNorm", 256), kNorm: this.#buffer("kNorm", 256) },
       arenas,
+      kvFormat: format,
       qkv: this.#buffer("qkv", MAX_ROWS * ROW * 4),
       out: this.#buffer("out", MAX_ROWS * OUT * 4),
     };
@@ -122,43 +130,49 @@ function joined(...parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
   return Float32Array.from(parts.flatMap((part) => [...part]));
 }
 
-Deno.test("addAttention() matches naive over chunks and decoded tokens of two sequences", async () => {
-  const { device } = await gpu();
-  device.pushErrorScope("validation");
-  const mixer = new Mixer(device);
-  const a = sequence(103, 5);
-  const b = sequence(42, 6);
-  // f16 keys and values: 11 bits.
-  const ratio = 1e-3;
-  let rows = a(0, 33);
-  let got = await mixer.run("prefill", [{ rows: 33 }], rows.qkv, rows.rope);
-  assertClose("first chunk", got, rows.want, ratio);
-  rows = a(33, 97);
-  got = await mixer.run("prefill", [{ rows: 64, context: 33 }], rows.qkv, rows.rope);
-  assertClose("second chunk", got, rows.want, ratio);
-  rows = a(97, 98);
-  const chunk = b(0, 40);
-  got = await mixer.run(
-    "prefill",
-    [{ rows: 1, context: 97 }, { rows: 40, arena: 1, pageTable: 4 }],
-    joined(rows.qkv, chunk.qkv),
-    joined(rows.rope, chunk.rope),
-  );
-  assertClose("mixed step, decoded row", got, rows.want, ratio);
-  assertClose("mixed step, chunk", got.subarray(OUT), chunk.want, ratio);
-  // Several rows of one sequence, as when a draft is verified.
-  rows = a(98, 103);
-  const two = b(40, 42);
-  got = await mixer.run(
-    "decode",
-    [{ rows: 2, context: 40, arena: 1, pageTable: 4 }, { rows: 5, context: 98 }],
-    joined(two.qkv, rows.qkv),
-    joined(two.rope, rows.rope),
-  );
-  assertClose("decoded, arena 1", got, two.want, ratio);
-  assertClose("decoded, arena 0", got.subarray(2 * OUT), rows.want, ratio);
-  assertEquals(await device.popErrorScope(), null);
-});
+/** Largest relative RMS: f32 sums throughout, or keys and values of 11 bits. */
+const RATIOS: readonly (readonly [format: KvFormat, ratio: number])[] = [["f32", 2e-6], [
+  "f16",
+  1e-3,
+]];
+
+for (const [format, ratio] of RATIOS) {
+  Deno.test(`addAttention() of ${format} matches naive over chunks and decoded tokens of two sequences`, async () => {
+    const { device } = await gpu();
+    device.pushErrorScope("validation");
+    const mixer = new Mixer(device, format);
+    const a = sequence(103, 5);
+    const b = sequence(42, 6);
+    let rows = a(0, 33);
+    let got = await mixer.run("prefill", [{ rows: 33 }], rows.qkv, rows.rope);
+    assertClose("first chunk", got, rows.want, ratio);
+    rows = a(33, 97);
+    got = await mixer.run("prefill", [{ rows: 64, context: 33 }], rows.qkv, rows.rope);
+    assertClose("second chunk", got, rows.want, ratio);
+    rows = a(97, 98);
+    const chunk = b(0, 40);
+    got = await mixer.run(
+      "prefill",
+      [{ rows: 1, context: 97 }, { rows: 40, arena: 1, pageTable: 4 }],
+      joined(rows.qkv, chunk.qkv),
+      joined(rows.rope, chunk.rope),
+    );
+    assertClose("mixed step, decoded row", got, rows.want, ratio);
+    assertClose("mixed step, chunk", got.subarray(OUT), chunk.want, ratio);
+    // Several rows of one sequence, as when a draft is verified.
+    rows = a(98, 103);
+    const two = b(40, 42);
+    got = await mixer.run(
+      "decode",
+      [{ rows: 2, context: 40, arena: 1, pageTable: 4 }, { rows: 5, context: 98 }],
+      joined(two.qkv, rows.qkv),
+      joined(two.rope, rows.rope),
+    );
+    assertClose("decoded, arena 1", got, two.want, ratio);
+    assertClose("decoded, arena 0", got.subarray(2 * OUT), rows.want, ratio);
+    assertEquals(await device.popErrorScope(), null);
+  });
+}
 
 Deno.test("addAttention() names the scratch buffer it lacks", async () => {
   const { device } = await gpu();
