@@ -57,6 +57,7 @@ def write(model, folder):
     for i, part in enumerate(files, 1):
         name = f"model-{i:05d}-of-{len(files):05d}.safetensors"
         save_file(part, folder / name, {"format": "pt"})
+        (folder / name).chmod(0o644)
         index |= dict.fromkeys(part, name)
     total = sum(t.nbytes for t in tensors.values())
     dump(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index}, None)
