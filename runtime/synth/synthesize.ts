@@ -32,7 +32,7 @@ export class SynthError extends Error {
 }
 
 /** The stickiness that gives about 45 % repeats at the next token with 8 of 256 experts. */
-export const DEFAULT_LOCALITY = 0.95;
+export const DEFAULT_LOCALITY = 0.9;
 
 const SHARD_BYTES = 1e9;
 const BORROWED = [

@@ -5,7 +5,10 @@ import { DEFAULT_LOCALITY, synthesize } from "../../runtime/synth/synthesize.ts"
 /** A snapshot with a name for people. */
 export interface Checkpoint {
   readonly name: string;
+  /** Where it is, or will be after `makeCheckpoint()`. */
   readonly folder: string;
+  /** Entries of the vocabulary of one that is made here; null for one that is there. */
+  readonly vocab: number | null;
   /** Has the matrices of 35B-A3B: the kernels' rates on them say what it should take. */
   readonly realSizes: boolean;
 }
@@ -17,22 +20,25 @@ const STAND_IN = `${ROOT}/tests/golden/parity/real_heads_fp8`;
 const VOCABULARIES = [640, 16_384];
 const LAYERS = 4;
 
-/** All of them; those with real sizes are made in `dir` unless they are there, 3.4 GB each. */
-export function checkpoints(dir: string, log: (line: string) => void): Checkpoint[] {
-  const demo = hasConfig(DEMO)
-    ? { name: "demo", folder: DEMO, realSizes: false }
-    : { name: "golden real_heads_fp8 (no demo yet)", folder: STAND_IN, realSizes: false };
+/** All of them; those with real sizes belong in `dir`, 3.4 GB each. */
+export function checkpoints(dir: string): Checkpoint[] {
+  const small = hasConfig(DEMO)
+    ? { name: "demo", folder: DEMO }
+    : { name: "golden real_heads_fp8 (no demo yet)", folder: STAND_IN };
   return [
-    demo,
-    ...VOCABULARIES.map((vocab) => {
-      const folder = `${dir}/35B-A3B-${LAYERS}-layers-vocab-${vocab}`;
-      if (!hasConfig(folder)) make(folder, vocab, log);
-      return { name: `35B-A3B, ${LAYERS} layers, vocabulary ${vocab}`, folder, realSizes: true };
-    }),
+    { ...small, vocab: null, realSizes: false },
+    ...VOCABULARIES.map((vocab) => ({
+      name: `35B-A3B, ${LAYERS} layers, vocabulary ${vocab}`,
+      folder: `${dir}/35B-A3B-${LAYERS}-layers-vocab-${vocab}`,
+      vocab,
+      realSizes: true,
+    })),
   ];
 }
 
-function make(folder: string, vocab: number, log: (line: string) => void): void {
+/** Writes the snapshot unless it is there. */
+export function makeCheckpoint({ folder, vocab }: Checkpoint, log: (line: string) => void): void {
+  if (vocab === null || hasConfig(folder)) return;
   log(`making ${folder}`);
   // What an interrupted run left behind.
   Deno.mkdirSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-/** What the plain loops make of a snapshot: computed once, then kept beside the cached snapshots. @module */
+/** What the plain loops make of a snapshot: computed once, then kept in the cached snapshot's folder. @module */
 import { naiveLogprobs } from "../../runtime/model/naive.ts";
 import { NaiveWeights } from "../../runtime/model/naive_weights.ts";
 import { openCheckedSnapshot, readSnapshotConfig } from "../../runtime/snapshot.ts";
@@ -14,14 +14,13 @@ export interface Expected {
 /** Tokens of the prompt: each costs the plain loops seconds where sizes are real. */
 const TOKENS = { real: 3, small: 8 };
 
-/** The expectation for `checkpoint`, from `dir` if it has it. */
+/** The expectation for `checkpoint`. */
 export function expectedOf(
-  { folder, realSizes }: Checkpoint,
-  dir: string,
+  { folder, vocab, realSizes }: Checkpoint,
   log: (line: string) => void,
 ): Expected {
-  // Snapshots outside the cache change: theirs are computed each time.
-  const file = realSizes ? `${dir}/${folder.split("/").at(-1)}.expected.json` : null;
+  // Nothing is written to a snapshot that was not made here.
+  const file = vocab === null ? null : `${folder}/expected.json`;
   const kept = file === null ? null : read(file);
   if (kept) return kept;
   log(`computing what ${folder} should say, in plain loops`);

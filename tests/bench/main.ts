@@ -1,7 +1,7 @@
 /** `deno task bench`: verifies, then times the kernels and the models. @module */
 import { parseArgs } from "node:util";
 import { Bench } from "./bench.ts";
-import { checkpoints } from "./checkpoints.ts";
+import { checkpoints, makeCheckpoint } from "./checkpoints.ts";
 import { type KernelReport, runKernels } from "./kernels.ts";
 import { type ModelResult, runModel } from "./models.ts";
 import { ceilingLine, kernelLine, modelLines } from "./report.ts";
@@ -11,7 +11,7 @@ const HELP = `Verifies, then times; every number is the median of several runs.
   --dir DIR     folder for made snapshots, kept and used again: 7 GB (a folder in /tmp)
   --only PART   kernels or models (both)
   --model TEXT  only models whose name contains TEXT
-  --runs N      runs of each measurement (5)
+  --runs N      runs of each measurement (3)
   --json        one JSON object on stdout instead of tables`;
 
 interface Choice {
@@ -32,7 +32,7 @@ function choice(args: readonly string[]): Choice {
     json: { type: "boolean" },
   } as const;
   const { values } = parseArgs({ args: [...args], options, strict: true });
-  const runs = Number(values.runs ?? 5);
+  const runs = Number(values.runs ?? 3);
   if (!Number.isInteger(runs) || runs < 1) {
     throw new RangeError(`Cannot read --runs: found "${values.runs}", wanted a whole number`);
   }
@@ -64,9 +64,10 @@ async function main({ dir, only, model, runs, json }: Choice): Promise<void> {
   const models: ModelResult[] = [];
   if (only !== "kernels") {
     Deno.mkdirSync(dir, { recursive: true });
-    for (const checkpoint of checkpoints(dir, console.error)) {
+    for (const checkpoint of checkpoints(dir)) {
       if (!checkpoint.name.includes(model)) continue;
-      const result = await runModel(checkpoint, { runs, dir, kernels, log: console.error });
+      makeCheckpoint(checkpoint, console.error);
+      const result = await runModel(checkpoint, { runs, kernels, log: console.error });
       models.push(result);
       log(modelLines(result));
     }

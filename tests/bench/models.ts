@@ -34,8 +34,6 @@ export interface ModelResult {
 export interface ModelRuns {
   /** Repetitions of each measurement. */
   readonly runs: number;
-  /** Where expectations are kept. */
-  readonly dir: string;
   /** For ratios; absent: none. */
   readonly kernels: KernelReport | null;
   readonly log: (line: string) => void;
@@ -44,8 +42,8 @@ export interface ModelRuns {
 /** Sequences that decode together. */
 export const BATCH = 8;
 /** Tokens of the prompts that are timed. */
-export const PROMPT = 128;
-const DECODED = 6;
+export const PROMPT = 64;
+const DECODED = 5;
 const TOLERANCE = 0.01;
 
 /**
@@ -54,7 +52,7 @@ const TOLERANCE = 0.01;
  */
 export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Promise<ModelResult> {
   const { folder, name, realSizes } = checkpoint;
-  const expected = expectedOf(checkpoint, options.dir, options.log);
+  const expected = expectedOf(checkpoint, options.log);
   const { config } = readSnapshotConfig(folder);
   const engine = await openTestEngine(folder, {
     vram: "5G",
@@ -82,7 +80,8 @@ export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Prom
     const batch = await repeated(options.runs, () => workload.decode(BATCH));
     const prefill = await repeated(options.runs, () => workload.prefill());
     const snapshot = openSnapshot(folder);
-    const bytes = weightBytesOfToken(snapshot, config);
+    const tensors = [...snapshot.names()].map((name) => snapshot.tensor(name));
+    const bytes = weightBytesOfToken(tensors, config);
     snapshot.close();
     const { kernels } = options;
     return {

@@ -1,17 +1,18 @@
 /** What a token costs by the numbers: bytes that must be read, and seconds that the kernels take alone. @module */
 import type { ModelConfig } from "../../runtime/model/config.ts";
-import type { Snapshot } from "../../weights/mod.ts";
 import type { KernelReport } from "./kernels.ts";
 
 /** Bytes of weights that decoding one token reads: all but the embedding table and the experts not chosen. */
-export function weightBytesOfToken(snapshot: Snapshot, config: ModelConfig): number {
+export function weightBytesOfToken(
+  tensors: Iterable<{ readonly name: string; readonly byteLength: number }>,
+  config: ModelConfig,
+): number {
   const { mlp } = config;
   const used = mlp.kind === "moe" ? mlp.topK / mlp.experts : 1;
   let bytes = 0;
-  for (const name of snapshot.names()) {
+  for (const { name, byteLength } of tensors) {
     if (/^(mtp|model\.visual)\./.test(name)) continue;
     if (name.endsWith("embed_tokens.weight") && !config.tiedEmbeddings) continue;
-    const { byteLength } = snapshot.tensor(name);
     bytes += name.includes(".mlp.experts.") ? byteLength * used : byteLength;
   }
   return Math.round(bytes);
