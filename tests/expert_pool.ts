@@ -41,14 +41,22 @@ export function testExperts(
   return { format, stride: layout.stride, slots, dense };
 }
 
-/** A pool with one slot an expert, in another order than the ids, cut into chunks of so many slots. */
-export function placePool(experts: TestExperts, chunkSlots: readonly number[]): ExpertPool {
-  const count = experts.slots.length;
+/**
+ * A pool with one slot an expert, in another order than the ids, cut into chunks of so many slots; with a shared
+ * expert, the last of `experts`, in the last slot.
+ */
+export function placePool(
+  experts: TestExperts,
+  chunkSlots: readonly number[],
+  shared = false,
+): ExpertPool {
+  const count = experts.slots.length - Number(shared);
   let firstSlot = 0;
-  const chunks = chunkSlots.map((slots) => {
+  const chunks = chunkSlots.map((length, index) => {
+    const slots = length + Number(shared && index === chunkSlots.length - 1);
     const bytes = new Uint8Array(slots * experts.stride);
     for (let i = 0; i < slots; i++) {
-      const expert = expertIn(firstSlot + i, count);
+      const expert = firstSlot + i === count ? count : expertIn(firstSlot + i, count);
       bytes.set(experts.slots[expert]!, i * experts.stride);
     }
     const chunk = { firstSlot, slots, buffer: place(new Uint32Array(bytes.buffer)) };
@@ -57,18 +65,20 @@ export function placePool(experts: TestExperts, chunkSlots: readonly number[]): 
   });
   return {
     format: experts.format,
-    slots: firstSlot,
+    slots: count,
     chunks,
-    table: place(slotTable(count, () => true)),
+    table: place(slotTable(count, () => true, shared)),
   };
 }
 
-/** The table of a pool from `placePool` with the slots of the experts that `has` names. */
+/** The table of a pool from `placePool` with the slots of the routed experts that `has` names, and the shared one's. */
 export function slotTable(
   count: number,
   has: (expert: number) => boolean,
+  shared = false,
 ): Uint32Array<ArrayBuffer> {
-  const table = new Uint32Array(count).fill(NONE);
+  const table = new Uint32Array(count + 1).fill(NONE);
+  if (shared) table[count] = count;
   for (let slot = 0; slot < count; slot++) {
     const expert = expertIn(slot, count);
     if (has(expert)) table[expert] = slot;

@@ -82,13 +82,18 @@ export async function buildRunner(
   const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
   const site: Site = { gpu, snapshot, config, prefix, memory, onProgress };
   const reader = expertReader(site);
-  const { plan, bounds } = await planModel(site, options, reader?.layout ?? null);
-  const trunkBytes = trunkSize(site);
+  const sharedInSlots = reader !== null && config.mlp.kind === "moe" &&
+    reader.sharedFits(config.mlp.sharedDff);
+  const trunkBytes = trunkSize(site, sharedInSlots ? reader.layout : null);
+  const { plan, bounds } = await planModel(site, options, {
+    trunkBytes,
+    layout: reader?.layout ?? null,
+  });
   let loaded = 0;
   const placement = new Placement(device, memory, snapshot, (bytes) => {
     onProgress("trunk", loaded += bytes, trunkBytes);
   });
-  const trunk = await loadTrunk(config, snapshot, placement);
+  const trunk = await loadTrunk(config, snapshot, placement, sharedInSlots);
   const { scratch, steps } = allocateScratch(memory, config, bounds);
   device.queue.writeBuffer(
     scratch.embedIds,
@@ -96,7 +101,16 @@ export async function buildRunner(
     Uint32Array.from({ length: bounds.maxRows }, (_, i) => i),
   );
   const caches = allocateCaches(memory, config, { ...plan, kvFormat: options.kv });
-  const slots = reader && allocateExperts(site, reader.layout, plan.expertSlots);
+  const slots = reader && allocateExperts(site, reader.layout, {
+    slots: plan.expertSlots,
+    shared: sharedInSlots,
+  });
+  if (slots && sharedInSlots) {
+    for (let layer = 0; layer < config.layers; layer++) {
+      loaded += await reader.loadShared(layer, (bytes) => slots.writeShared(layer, bytes));
+      onProgress("trunk", loaded, trunkBytes);
+    }
+  }
   const pager = reader && slots && expertPager(site, reader, slots, plan.expertSlots);
   if (config.mlp.kind === "moe") {
     device.queue.writeBuffer(scratch.block.stopValues!, 0, stopValues(config.layers));
@@ -206,11 +220,15 @@ function expertReader({ snapshot, config, prefix }: Site): ExpertReader | null {
 function allocateExperts(
   { gpu, memory, config }: Site,
   layout: ExpertLayout,
-  slots: number,
+  counts: { readonly slots: number; readonly shared: boolean },
 ): GpuSlots | null {
   if (config.mlp.kind === "dense") return null;
   const { experts } = config.mlp;
-  return new GpuSlots(memory, gpu.device.queue, layout, { layers: config.layers, experts, slots });
+  return new GpuSlots(memory, gpu.device.queue, layout, {
+    layers: config.layers,
+    experts,
+    ...counts,
+  });
 }
 
 function expertPager(
@@ -236,7 +254,7 @@ function expertPager(
 async function planModel(
   site: Site,
   options: EngineOptions,
-  layout: ExpertLayout | null,
+  { trunkBytes, layout }: { readonly trunkBytes: number; readonly layout: ExpertLayout | null },
 ): Promise<{ plan: MemoryPlan; bounds: StepBounds }> {
   const { gpu, config } = site;
   const sizes = cacheSizes(config, options.kv);
@@ -255,7 +273,7 @@ async function planModel(
   const bounds = { ...wanted, maxRows };
   const input = {
     maxBinding: gpu.maxBinding,
-    trunk: trunkSize(site),
+    trunk: trunkBytes,
     activations: scratchBytes(config, bounds),
     stateSlot: linear * (sizes.stateSlot + sizes.convSlot),
     kvPage: 2 * (config.layers - linear) * sizes.kvPage,
@@ -271,13 +289,17 @@ async function planModel(
   return { plan, bounds: { ...bounds, maxContext: plan.contextLength } };
 }
 
-/** Bytes of the trunk on the GPU: all tensors but the embedding table and the routed experts, vectors widened. */
-function trunkSize({ snapshot, config, prefix }: Site): number {
+/**
+ * Bytes of the trunk on the GPU: all tensors but the embedding table and the routed experts, vectors widened;
+ * `shared` is the slot that each shared expert takes, if it takes one.
+ */
+function trunkSize({ snapshot, config, prefix }: Site, shared: ExpertLayout | null): number {
   const dtypeOf = (name: string) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined;
   const onHost = config.tiedEmbeddings ? "" : `${prefix}embed_tokens.weight`;
-  let bytes = 0;
+  let bytes = shared ? config.layers * shared.stride : 0;
   for (const name of expectedTensors(config, dtypeOf).keys()) {
     if (name === onHost || name.includes(".mlp.experts.")) continue;
+    if (shared && name.includes(".mlp.shared_expert.")) continue;
     const { byteLength, shape, dtype } = snapshot.tensor(name);
     const widened = shape.length !== 2 && dtype === "BF16" ? 2 : 1;
     bytes += Math.ceil(byteLength * widened / 16) * 16;

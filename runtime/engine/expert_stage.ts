@@ -10,6 +10,7 @@ import type { ExpertPager } from "../experts/pager.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
+import { moeRanks } from "../model/moe.ts";
 
 /** What the stage drives. */
 export interface ExpertStageParts {
@@ -17,9 +18,9 @@ export interface ExpertStageParts {
   readonly pager: ExpertPager;
   /** The `Step` header of the step's buffers. */
   readonly step: GPUBuffer;
-  /** The expert table of each layer, u32 [experts]. */
+  /** The expert table of each layer, u32 [experts + 1]. */
   readonly tables: readonly GPUBuffer[];
-  /** u32 [layers, idStride]: the experts that each layer's router chose for (row, rank). */
+  /** u32 [layers, idStride]: the experts that each layer's router chose for (row, rank), the shared one last. */
   readonly ids: GPUBuffer;
   /** Words from one layer's ids to the next. */
   readonly idStride: number;
@@ -96,7 +97,7 @@ export class ExpertStage {
     shape: StepShape,
   ): Promise<{ stopped: number; ids: Uint32Array[] }> {
     const { device, step, ids, idStride, topK, readback } = this.#parts;
-    const words = shape.rows * topK;
+    const words = shape.rows * moeRanks({ topK });
     encoder.copyBufferToBuffer(step, 0, readback.target, 0, HEADER_BYTES);
     for (let layer = from; layer < to; layer++) {
       const target = HEADER_BYTES + (layer - from) * words * 4;
@@ -108,7 +109,7 @@ export class ExpertStage {
       stopped: new Uint32Array(bytes, 0, STEP.words)[STEP.stopped]!,
       ids: Array.from(
         { length: to - from },
-        (_, i) => new Uint32Array(bytes, HEADER_BYTES + i * words * 4, words),
+        (_, i) => chosen(new Uint32Array(bytes, HEADER_BYTES + i * words * 4, words), topK),
       ),
     };
   }
@@ -155,6 +156,11 @@ export class ExpertStage {
     device.queue.submit([encoder.finish()]);
     return dispatches;
   }
+}
+
+/** Without the shared expert, which nobody chose: [rows, topK]. */
+function chosen(ids: Uint32Array, topK: number): Uint32Array {
+  return ids.filter((_, i) => i % moeRanks({ topK }) < topK);
 }
 
 /** The table with the slots of `experts` alone. */

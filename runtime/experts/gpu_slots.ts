@@ -11,17 +11,18 @@ export class GpuSlots {
   readonly #stride: number;
 
   /**
-   * Allocates `slots` slots a layer.
+   * Allocates `slots` slots a layer and, if asked to, one more in which the shared expert stays.
    * @throws {RangeError} if the device cannot bind a single slot
    */
   constructor(
     memory: GpuMemory,
     queue: GPUQueue,
     layout: ExpertLayout,
-    { layers, experts, slots }: {
+    { layers, experts, slots, shared }: {
       readonly layers: number;
       readonly experts: number;
       readonly slots: number;
+      readonly shared: boolean;
     },
   ) {
     this.#queue = queue;
@@ -32,10 +33,11 @@ export class GpuSlots {
         `Cannot place experts of ${layout.stride} bytes: the device binds at most ${memory.maxBinding}`,
       );
     }
+    const all = slots + Number(shared);
     this.pools = Array.from({ length: layers }, (_, layer): ExpertPool => {
       const chunks = [];
-      for (let firstSlot = 0; firstSlot < slots; firstSlot += most) {
-        const count = Math.min(most, slots - firstSlot);
+      for (let firstSlot = 0; firstSlot < all; firstSlot += most) {
+        const count = Math.min(most, all - firstSlot);
         const buffer = memory.storage(
           "experts",
           `experts ${layer}.${chunks.length}`,
@@ -43,7 +45,9 @@ export class GpuSlots {
         );
         chunks.push({ firstSlot, slots: count, buffer });
       }
-      const table = memory.upload("experts", `table ${layer}`, new Uint32Array(experts).fill(NONE));
+      const places = new Uint32Array(experts + 1).fill(NONE);
+      if (shared) places[experts] = slots;
+      const table = memory.upload("experts", `table ${layer}`, places);
       return { format: layout.format, slots, chunks, table };
     });
   }
@@ -56,7 +60,12 @@ export class GpuSlots {
     this.#queue.writeBuffer(chunk.buffer, (slot - chunk.firstSlot) * this.#stride, bytes);
   }
 
-  /** Stores a layer's table. */
+  /** Fills the slot in which the shared expert stays. */
+  writeShared(layer: number, bytes: Uint8Array<ArrayBuffer>): void {
+    this.write(layer, this.pools[layer]!.slots, bytes);
+  }
+
+  /** Stores a layer's table of routed experts, u32 [experts]. */
   writeTable(layer: number, slotOf: Uint32Array<ArrayBuffer>): void {
     this.#queue.writeBuffer(this.pools[layer]!.table, 0, slotOf);
   }

@@ -60,7 +60,22 @@ export class ExpertReader {
     this.layout = expertLayout({ hidden: options.hidden, dff: options.dff, format: first.format });
   }
 
-  /** Bytes read from files since start, without padding. */
+  /**
+   * Whether the shared experts, of this width, are stored like the routed ones in every layer, so that a slot can
+   * hold them.
+   */
+  sharedFits(dff: number): boolean {
+    const { snapshot, layers } = this.#options;
+    const fp8 = this.layout.format === "fp8";
+    return dff === this.layout.dff && Array.from({ length: layers }, (_, layer) => {
+      const at = sharedPrefix(this.#options, layer);
+      return ["gate", "up", "down"].every((matrix) =>
+        fp8 === (snapshot.scaleOf(`${at}${matrix}_proj.weight`) !== undefined)
+      );
+    }).every(Boolean);
+  }
+
+  /** Bytes of routed experts read from files since start, without padding. */
   get bytesRead(): number {
     return this.#bytesRead;
   }
@@ -75,17 +90,32 @@ export class ExpertReader {
     expert: number,
     use: (slot: Uint8Array<ArrayBuffer>) => void,
   ): Promise<number> {
+    await this.#fill(this.#pieces(layer, expert), use);
+    this.#bytesRead += this.layout.byteLength;
+    return this.layout.byteLength;
+  }
+
+  /**
+   * As `load`, for the shared expert of a layer where `sharedFits`.
+   * @throws {WeightsError} as `load`
+   */
+  async loadShared(layer: number, use: (slot: Uint8Array<ArrayBuffer>) => void): Promise<number> {
+    await this.#fill(this.#matrices(sharedPrefix(this.#options, layer)), use);
+    return this.layout.byteLength;
+  }
+
+  async #fill(
+    pieces: readonly Piece[],
+    use: (slot: Uint8Array<ArrayBuffer>) => void,
+  ): Promise<void> {
     // Buffers come back with the same parts filled, so the padding stays zero.
     const buffer = this.#idle.pop() ?? new Uint8Array(this.layout.stride);
     try {
-      const pieces = this.#pieces(layer, expert);
       const reads = pieces.map((piece) => this.#read(piece, buffer));
       const results = await Promise.allSettled(reads);
       for (const result of results) if (result.status === "rejected") throw result.reason;
       for (const piece of pieces) checkFinite(piece, buffer);
-      this.#bytesRead += this.layout.byteLength;
       use(buffer);
-      return this.layout.byteLength;
     } finally {
       this.#idle.push(buffer);
     }
@@ -103,29 +133,33 @@ export class ExpertReader {
   }
 
   #pieces(layer: number, expert: number): readonly Piece[] {
-    const { gate, up, down } = this.layout;
     const at = expertsPrefix(this.#options, layer);
-    if (this.#fused) {
-      const { experts } = this.#options;
-      const pair = 2 * gate.byteLength;
-      const both = {
-        tensor: `${at}gate_up_proj`,
+    if (!this.#fused) return this.#matrices(`${at}${expert}.`);
+    const { gate, up, down } = this.layout;
+    const { experts } = this.#options;
+    const pair = 2 * gate.byteLength;
+    const both = {
+      tensor: `${at}gate_up_proj`,
+      dtype: "BF16",
+      tensorBytes: experts * pair,
+    } as const;
+    return [
+      { ...both, part: gate, offset: expert * pair },
+      { ...both, part: up, offset: expert * pair + gate.byteLength },
+      {
+        part: down,
+        tensor: `${at}down_proj`,
+        offset: expert * down.byteLength,
         dtype: "BF16",
-        tensorBytes: experts * pair,
-      } as const;
-      return [
-        { ...both, part: gate, offset: expert * pair },
-        { ...both, part: up, offset: expert * pair + gate.byteLength },
-        {
-          part: down,
-          tensor: `${at}down_proj`,
-          offset: expert * down.byteLength,
-          dtype: "BF16",
-          tensorBytes: experts * down.byteLength,
-        },
-      ];
-    }
-    const name = (matrix: string) => `${at}${expert}.${matrix}_proj.weight`;
+        tensorBytes: experts * down.byteLength,
+      },
+    ];
+  }
+
+  /** The 2-D matrices of one expert, with their scales if it has any. */
+  #matrices(at: string): readonly Piece[] {
+    const { gate, up, down } = this.layout;
+    const name = (matrix: string) => `${at}${matrix}_proj.weight`;
     const dtype = this.layout.format === "fp8" ? "F8_E4M3" : "BF16";
     const { gateScale, upScale, downScale } = this.layout;
     return [
@@ -155,6 +189,10 @@ function describe(style: { format: ExpertFormat; fused: boolean } | undefined): 
 
 function expertsPrefix({ prefix }: ExpertReaderOptions, layer: number): string {
   return `${prefix}layers.${layer}.mlp.experts.`;
+}
+
+function sharedPrefix({ prefix }: ExpertReaderOptions, layer: number): string {
+  return `${prefix}layers.${layer}.mlp.shared_expert.`;
 }
 
 function whole(part: ExpertPart, tensor: string, dtype: "F8_E4M3" | "BF16"): Piece {

@@ -9,6 +9,10 @@ export interface MlpIo {
   readonly step: GPUBuffer;
   readonly x: GPUBuffer;
   readonly y: GPUBuffer;
+  /** Elements from one row of y to the next; the model's width unless said. */
+  readonly yStride?: number;
+  /** Where a row of y starts; 0 unless said. */
+  readonly yOffset?: number;
   /** Add to y instead of replacing it. */
   readonly accumulate?: boolean;
   /** Buffers of the sizes that `mlpScratch` names. */
@@ -22,11 +26,11 @@ export function mlpScratch(dff: number, maxRows: number): Record<string, number>
 
 /** Adds `y (+)= down(silu(gate x) * up x)`. */
 export function addMlp(program: Program, phase: Phase, io: MlpIo, weights: MlpWeights): void {
-  const { step, x, y, accumulate = false } = io;
+  const { step, x, y, yStride = weights.down.n, yOffset = 0, accumulate = false } = io;
   const gateUp = io.scratch.mlpGateUp!;
   const act = io.scratch.mlpAct!;
   const shape = { dff: weights.down.k };
   addMatmul(program, phase, { step, x, y: gateUp }, weights.gateUp);
   program.add(swiglu(shape), { step, x: gateUp, y: act }, (s) => swigluGrid(shape, s));
-  addMatmul(program, phase, { step, x: act, y, accumulate }, weights.down);
+  addMatmul(program, phase, { step, x: act, y, yStride, yOffset, accumulate }, weights.down);
 }

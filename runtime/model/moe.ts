@@ -56,9 +56,14 @@ export interface MoeParts {
 /** Bindings start at multiples of this many words. */
 const ALIGNED_WORDS = 64;
 
+/** Experts of a row: those that the router chose, then the shared one. */
+export function moeRanks({ topK }: Pick<MoeSizes, "topK">): number {
+  return topK + 1;
+}
+
 /** Words from one layer's ids to the next in the `ids` scratch buffer. */
-export function moeIdStride({ topK }: Pick<MoeSizes, "topK">, maxRows: number): number {
-  return Math.ceil(maxRows * topK / ALIGNED_WORDS) * ALIGNED_WORDS;
+export function moeIdStride(sizes: Pick<MoeSizes, "topK">, maxRows: number): number {
+  return Math.ceil(maxRows * moeRanks(sizes) / ALIGNED_WORDS) * ALIGNED_WORDS;
 }
 
 /** What the host writes once into the `stopValues` scratch buffer: 1 + the layer, each at its own binding offset. */
@@ -70,33 +75,42 @@ export function stopValues(layers: number): Uint32Array<ArrayBuffer> {
 
 /**
  * Bytes of the scratch buffers that the blocks of all layers share, by name; `ids`, u32 [layers, moeIdStride], keeps
- * every layer's choice for the host: [rows, topK] from the layer's offset on.
+ * every layer's choice for the host: [rows, moeRanks] from the layer's offset on.
  */
 export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, number> {
-  const { hidden, experts, topK, dff, sharedDff, layers } = sizes;
+  const { hidden, experts, dff, sharedDff, layers } = sizes;
+  const pairs = maxRows * moeRanks(sizes);
   return {
     routerLogits: 4 * maxRows * (experts + 1),
     ids: 4 * layers * moeIdStride(sizes, maxRows),
     stopValues: 4 * layers * ALIGNED_WORDS,
-    routeWeights: 4 * maxRows * topK,
-    sharedGate: 4 * maxRows,
-    sharedOut: 4 * maxRows * hidden,
+    routeWeights: 4 * pairs,
     ...mlpScratch(sharedDff, maxRows),
-    expertGroups: groupBytes({ experts, topK, maxRows }),
-    expertAct: 4 * maxRows * topK * dff,
-    expertOut: 4 * maxRows * topK * hidden,
+    expertGroups: groupBytes({ experts: experts + 1, topK: moeRanks(sizes), maxRows }),
+    expertAct: 4 * pairs * dff,
+    expertOut: 4 * pairs * hidden,
   };
 }
 
 /**
- * Adds the shared expert and the choice of experts. Where a chosen expert has no slot, `step.stopped` becomes
- * 1 + the layer; the host brings the experts in, clears it and goes on with the experts.
+ * Adds the choice of experts. Where a chosen expert has no slot, `step.stopped` becomes 1 + the layer; the host
+ * brings the experts in, clears it and goes on with the experts. A shared expert that is not laid out like the
+ * routed ones is computed here, into its place among their outputs.
  */
 export function addRoute(program: Program, phase: Phase, parts: MoeParts): void {
   const { step, x, scratch, weights, sizes, layer } = parts;
   const logits = scratch.routerLogits!;
   addMatmul(program, phase, { step, x, y: logits }, weights.router);
-  addMlp(program, phase, { step, x, y: scratch.sharedOut!, scratch }, weights.shared);
+  if (weights.shared) {
+    const yStride = moeRanks(sizes) * sizes.hidden;
+    const yOffset = sizes.topK * sizes.hidden;
+    addMlp(
+      program,
+      phase,
+      { step, x, y: scratch.expertOut!, yStride, yOffset, scratch },
+      weights.shared,
+    );
+  }
   program.add(moeRoute(sizes), {
     step,
     logits,
@@ -104,7 +118,6 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
     stop: { buffer: scratch.stopValues!, offset: layer * ALIGNED_WORDS * 4, size: 4 },
     ids: idsOf(parts),
     weights: scratch.routeWeights!,
-    shared_gate: scratch.sharedGate!,
   }, moeRouteGrid);
 }
 
@@ -116,6 +129,8 @@ export function addExperts(program: Program, phase: Phase, parts: MoeParts): voi
   const { weights: { pool }, sizes, maxRows } = parts;
   const shapes = pool.chunks.map(({ firstSlot, slots }): ExpertShape => ({
     ...sizes,
+    experts: sizes.experts + 1,
+    topK: moeRanks(sizes),
     maxRows,
     format: pool.format,
     firstSlot,
@@ -128,17 +143,15 @@ export function addExperts(program: Program, phase: Phase, parts: MoeParts): voi
   });
 }
 
-/** Adds the weighted sum of shared and routed experts to the residual stream. */
+/** Adds the weighted sum of routed and shared experts to the residual stream. */
 export function addCombine(program: Program, parts: MoeParts): void {
   const { step, scratch, sizes, h } = parts;
-  program.add(moeCombine(sizes), {
-    step,
-    routed: scratch.expertOut!,
-    weights: scratch.routeWeights!,
-    shared_out: scratch.sharedOut!,
-    shared_gate: scratch.sharedGate!,
-    h,
-  }, (s) => moeCombineGrid(sizes, s));
+  const shape = { hidden: sizes.hidden, ranks: moeRanks(sizes) };
+  program.add(
+    moeCombine(shape),
+    { step, outputs: scratch.expertOut!, weights: scratch.routeWeights!, h },
+    (s) => moeCombineGrid(shape, s),
+  );
 }
 
 /** Adds the lists of pairs by expert. */

@@ -99,20 +99,22 @@ export interface MlpWeights {
 export interface MoeWeights {
   /** BF16 [experts + 1, hidden]: the router's rows, then the shared expert's gate. */
   readonly router: Matrix;
-  readonly shared: MlpWeights;
+  /** Null where the shared expert has a slot of the pool. */
+  readonly shared: MlpWeights | null;
   readonly pool: ExpertPool;
 }
 
 /** The expert slots of one layer; slot s lies in the chunk whose range holds it. */
 export interface ExpertPool {
   readonly format: FormatName;
+  /** Slots that are paged. The shared expert's, where it has one, comes after them and always holds it. */
   readonly slots: number;
   readonly chunks: readonly {
     readonly firstSlot: number;
     readonly slots: number;
     readonly buffer: GPUBuffer;
   }[];
-  /** u32 [experts]: the slot of each expert that may be computed now, or NONE. */
+  /** u32 [experts + 1]: the slot of each expert that may be computed now, or NONE; the shared expert comes last. */
   readonly table: GPUBuffer;
 }
 

@@ -13,7 +13,7 @@ export type MixerWeights =
 /** What follows the mixer; routed experts are paged apart. */
 export type BlockWeights =
   | { readonly kind: "dense"; readonly mlp: MlpWeights }
-  | { readonly kind: "moe"; readonly router: Matrix; readonly shared: MlpWeights };
+  | { readonly kind: "moe"; readonly router: Matrix; readonly shared: MlpWeights | null };
 
 /** One layer. */
 export interface LayerWeights {
@@ -34,16 +34,18 @@ export interface Trunk {
   readonly head: Matrix;
 }
 
-/** Places the trunk of a checked snapshot. */
+/** Places the trunk of a checked snapshot; without the shared experts where they have slots among the routed ones. */
 export async function loadTrunk(
   config: ModelConfig,
   snapshot: Snapshot,
   placement: Placement,
+  sharedInSlots: boolean,
 ): Promise<Trunk> {
   const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
   const layers: LayerWeights[] = [];
   for (let index = 0; index < config.layers; index++) {
-    layers.push(await loadLayer(config, layerPrefix(prefix, index), index, placement));
+    const layer = { config, at: layerPrefix(prefix, index), index, sharedInSlots };
+    layers.push(await loadLayer(layer, placement));
   }
   return {
     layers,
@@ -52,10 +54,16 @@ export async function loadTrunk(
   };
 }
 
+interface LayerSite {
+  readonly config: ModelConfig;
+  /** What stands before the names of its tensors. */
+  readonly at: string;
+  readonly index: number;
+  readonly sharedInSlots: boolean;
+}
+
 async function loadLayer(
-  config: ModelConfig,
-  at: string,
-  index: number,
+  { config, at, index, sharedInSlots }: LayerSite,
   placement: Placement,
 ): Promise<LayerWeights> {
   return {
@@ -66,7 +74,7 @@ async function loadLayer(
       : { kind: "full", attention: await loadAttention(`${at}self_attn.`, placement) },
     block: config.mlp.kind === "dense"
       ? { kind: "dense", mlp: await loadMlp(`${at}mlp.`, placement) }
-      : await loadMoe(`${at}mlp.`, placement),
+      : await loadMoe(`${at}mlp.`, placement, sharedInSlots),
   };
 }
 
@@ -91,11 +99,15 @@ async function loadAttention(at: string, placement: Placement): Promise<Attentio
   };
 }
 
-async function loadMoe(at: string, placement: Placement): Promise<BlockWeights> {
+async function loadMoe(
+  at: string,
+  placement: Placement,
+  sharedInSlots: boolean,
+): Promise<BlockWeights> {
   return {
     kind: "moe",
     router: await placement.matrix([`${at}gate.weight`, `${at}shared_expert_gate.weight`]),
-    shared: await loadMlp(`${at}shared_expert.`, placement),
+    shared: sharedInSlots ? null : await loadMlp(`${at}shared_expert.`, placement),
   };
 }
 

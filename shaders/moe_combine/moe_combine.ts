@@ -7,15 +7,16 @@ import source from "./moe_combine.wgsl" with { type: "text" };
 export interface CombineShape {
   /** A multiple of 4. */
   readonly hidden: number;
-  readonly topK: number;
+  /** Experts of a row, the shared one included. */
+  readonly ranks: number;
 }
 
 /**
- * `h[row] += sum_rank weights[row, rank] routed[row, rank] + shared_gate[row] shared_out[row]`; routed f32
- * [rows, topK, hidden], weights f32 [rows, topK], shared_out and h f32 [rows, hidden], shared_gate f32 [rows].
+ * `h[row] += sum_rank weights[row, rank] outputs[row, rank]`; outputs f32 [rows, ranks, hidden], weights f32
+ * [rows, ranks], h f32 [rows, hidden].
  * @throws {RangeError} unless `hidden` is a multiple of 4
  */
-export function moeCombine({ hidden, topK }: CombineShape): KernelSpec {
+export function moeCombine({ hidden, ranks }: CombineShape): KernelSpec {
   if (hidden % 4) {
     throw new RangeError(`Cannot combine rows of ${hidden}: expected a multiple of 4`);
   }
@@ -24,13 +25,11 @@ export function moeCombine({ hidden, topK }: CombineShape): KernelSpec {
     source: STEP_WGSL + source,
     bindings: {
       step: "read",
-      routed: "read",
+      outputs: "read",
       weights: "read",
-      shared_out: "read",
-      shared_gate: "read",
       h: "read_write",
     },
-    constants: { HIDDEN: hidden, TOP_K: topK },
+    constants: { HIDDEN: hidden, RANKS: ranks },
   };
 }
 

@@ -15,9 +15,9 @@ export interface RouteShape {
 
 /**
  * Top-k of logits [rows, experts + 1] by softmax over all experts (equal logits: the lower id first), renormalised;
- * the last logit is the shared expert's gate, a sigmoid. ids u32 [rows, topK] best first, weights f32 [rows, topK],
- * shared_gate f32 [rows]. If `table` (u32 [experts]) has NONE for a chosen expert, `step.stopped` becomes the u32 in
- * `stop` (layer + 1; a buffer, so that all layers share one pipeline), and the ids of all rows are there to be read.
+ * the shared expert, id `experts`, comes last with the sigmoid of the last logit. ids u32 and weights f32 [rows, topK + 1],
+ * best first. If `table` (u32 [experts + 1]) has NONE for a chosen expert, `step.stopped` becomes the u32 in `stop`
+ * (layer + 1; a buffer, so that all layers share one pipeline), and the ids of all rows are there to be read.
  * @throws {RangeError} unless topK is at most `MAX_TOP_K` and the number of experts
  */
 export function moeRoute({ experts, topK }: RouteShape): KernelSpec {
@@ -38,7 +38,6 @@ export function moeRoute({ experts, topK }: RouteShape): KernelSpec {
       stop: "read",
       ids: "read_write",
       weights: "read_write",
-      shared_gate: "read_write",
     },
     constants: { EXPERTS: experts, TOP_K: topK },
   };

@@ -1,6 +1,6 @@
 // The TOP_K largest of each row's EXPERTS logits, best first, equal ones by lower id; weights are their softmax, which
-// is the softmax over all experts renormalised; sharedGate = sigmoid(the last logit).
-// logits f32 [rows, EXPERTS + 1]; table u32 [EXPERTS]: slot or NONE; ids u32, weights f32 [rows, TOP_K]; shared_gate f32 [rows].
+// is the softmax over all experts renormalised. The shared expert follows them: id EXPERTS, weight sigmoid(the last logit).
+// logits f32 [rows, EXPERTS + 1]; table u32 [EXPERTS + 1]: slot or NONE; ids u32, weights f32 [rows, TOP_K + 1].
 // One workgroup a row. A chosen expert without a slot stops the step at this layer; every row is still routed, so
 // that the host finds all the ids it must bring.
 
@@ -21,7 +21,6 @@ struct RouteStep {
 @group(0) @binding(3) var<storage, read> stop: u32; // what `stopped` becomes: 1 + this layer
 @group(0) @binding(4) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;
-@group(0) @binding(6) var<storage, read_write> shared_gate: array<f32>;
 
 var<workgroup> go: u32;
 var<workgroup> best_logit: array<f32, 64>;
@@ -43,6 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   if (workgroupUniformLoad(&go) == 0u) { return; }
   let first = row * (EXPERTS + 1u);
+  let ranks = row * (TOP_K + 1u);
   var last = 0.0;
   var last_id = NONE;
   for (var rank = 0u; rank < TOP_K; rank++) {
@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     last_id = select(best_id[0], rank, best_id[0] == NONE);
     if (lane == 0u) {
       chosen[rank] = last;
-      ids[row * TOP_K + rank] = last_id;
+      ids[ranks + rank] = last_id;
       if (table[last_id] == NONE) { atomicMax(&step.stopped, stop); }
     }
     workgroupBarrier();
@@ -79,7 +79,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (lane < TOP_K) {
     var sum = 0.0;
     for (var rank = 0u; rank < TOP_K; rank++) { sum += exp(chosen[rank] - chosen[0]); }
-    weights[row * TOP_K + lane] = exp(chosen[lane] - chosen[0]) / sum;
+    weights[ranks + lane] = exp(chosen[lane] - chosen[0]) / sum;
   }
-  if (lane == 0u) { shared_gate[row] = sigmoid(logits[first + EXPERTS]); }
+  if (lane == 0u) {
+    ids[ranks + TOP_K] = EXPERTS;
+    weights[ranks + TOP_K] = sigmoid(logits[first + EXPERTS]);
+  }
 }

@@ -4,6 +4,7 @@ import { DECODE_ROWS, type Matrix } from "../../runtime/model/parts.ts";
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { expertLayout, type ExpertPart } from "../../shaders/common/expert_layout.ts";
 import { dequantizeFp8 } from "../../shaders/common/fp8.ts";
+import { NONE } from "../../shaders/common/step.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import type { Bench } from "./bench.ts";
@@ -30,7 +31,12 @@ export function expertsCase(
       const slot = slotWords(layout);
       const pool = new Uint32Array(slots * layout.stride / 4);
       for (let i = 0; i < slots; i++) pool.set(slot, i * slot.length);
-      const ids = Uint32Array.from({ length: rows * topK }, (_, i) => i % slots);
+      const ranks = topK + 1;
+      // The shared expert has no slot: it is none of those measured.
+      const ids = Uint32Array.from(
+        { length: rows * ranks },
+        (_, i) => i % ranks === topK ? slots : (i - Math.floor(i / ranks)) % slots,
+      );
       const x = pattern(rows * hidden, 4);
       const program = bench.program();
       const parts = expertParts(bench, { hidden, dff, topK, slots, rows }, { pool, ids, x });
@@ -39,7 +45,7 @@ export function expertsCase(
       const want = expertOutputs(layout, slot, x.subarray(0, hidden), indices);
       const check = {
         output: parts.scratch.expertOut!,
-        length: rows * topK * hidden,
+        length: rows * ranks * hidden,
         indices,
         want,
       };
@@ -74,7 +80,8 @@ function expertParts(
     Object.entries(moeScratch(sizes, rows)).map(([name, bytes]) => [name, bench.place(bytes)]),
   );
   bench.gpu.device.queue.writeBuffer(scratch.ids!, 0, ids);
-  const table = bench.place(Uint32Array.from({ length: slots }, (_, i) => i));
+  const places = Uint32Array.from({ length: slots + 1 }, (_, i) => i < slots ? i : NONE);
+  const table = bench.place(places);
   const chunks = [{ firstSlot: 0, slots, buffer: bench.place(pool) }];
   const none: Matrix = { format: "fp8", n: 0, k: 0, scaleRows: 128, slices: [] };
   return {
@@ -85,7 +92,7 @@ function expertParts(
     scratch,
     weights: {
       router: none,
-      shared: { gateUp: none, down: none },
+      shared: null,
       pool: { format: "fp8", slots, chunks, table },
     },
     x: bench.place(x),

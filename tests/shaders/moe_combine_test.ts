@@ -8,28 +8,27 @@ import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
 async function combine(rows: number, hidden: number, topK: number, stopped = 0) {
+  const ranks = topK + 1;
   const { step } = stepBuffers([{ rows }]);
   step[STEP.stopped] = stopped;
   const h = pattern(rows * hidden, 1);
-  const outputs = {
-    routed: pattern(rows * topK * hidden, 2),
-    weights: pattern(rows * topK, 3),
-    shared: pattern(rows * hidden, 4),
-    sharedGate: pattern(rows, 5),
-  };
+  const outputs = pattern(rows * ranks * hidden, 2);
+  const weights = pattern(rows * ranks, 3);
+  /** Of the `width` elements of each rank, those of the routed experts or those of the shared one. */
+  const part = (from: ArrayLike<number>, width: number, isShared: boolean) =>
+    Array.from(from).filter((_, i) => (Math.floor(i / width) % ranks === topK) === isShared);
+  const want = moeCombineNaive(h, {
+    routed: part(outputs, hidden, false),
+    weights: part(weights, 1, false),
+    shared: part(outputs, hidden, true),
+    sharedGate: part(weights, 1, true),
+  }, { hidden, topK });
   const got = await runKernel(
-    moeCombine({ hidden, topK }),
-    {
-      step,
-      routed: outputs.routed,
-      weights: outputs.weights,
-      shared_out: outputs.shared,
-      shared_gate: outputs.sharedGate,
-      h,
-    },
-    moeCombineGrid({ hidden, topK }, { rows: rows + 1, segments: 1, headRows: 0, maxContext: 0 }),
+    moeCombine({ hidden, ranks }),
+    { step, outputs, weights, h },
+    moeCombineGrid({ hidden, ranks }, { rows: rows + 1, segments: 1, headRows: 0, maxContext: 0 }),
   );
-  return { h, got: got.h!, want: moeCombineNaive(h, outputs, { hidden, topK }) };
+  return { h, got: got.h!, want };
 }
 
 for (
@@ -49,5 +48,5 @@ Deno.test("moeCombine() leaves a stopped step alone", async () => {
 });
 
 Deno.test("moeCombine() refuses rows that are no multiple of 4", () => {
-  assertThrows(() => moeCombine({ hidden: 6, topK: 1 }), RangeError, "rows of 6");
+  assertThrows(() => moeCombine({ hidden: 6, ranks: 1 }), RangeError, "rows of 6");
 });

@@ -9,6 +9,8 @@ import { stepBuffers } from "../step.ts";
 
 interface Routed {
   readonly ids: number[];
+  /** The different ids after the chosen ones. */
+  readonly sharedIds: number[];
   readonly weights: Float32Array;
   readonly sharedGate: Float32Array;
   readonly stopped: number;
@@ -27,6 +29,7 @@ async function route(
   { logits, experts, topK, layer = 0, table, stopped = 0 }: Case,
 ): Promise<Routed> {
   const rows = logits.length / (experts + 1);
+  const ranks = topK + 1;
   const { step } = stepBuffers([{ rows }]);
   step[STEP.stopped] = stopped;
   const got = await runKernel(
@@ -34,18 +37,22 @@ async function route(
     {
       step,
       logits,
-      table: table ?? new Uint32Array(experts),
+      table: table ?? new Uint32Array(experts + 1),
       stop: Uint32Array.of(layer + 1),
-      ids: { out: rows * topK },
-      weights: { out: rows * topK },
-      shared_gate: { out: rows },
+      ids: { out: rows * ranks },
+      weights: { out: rows * ranks },
     },
     moeRouteGrid({ rows: rows + 2, segments: 1, headRows: 0, maxContext: 0 }),
   );
+  const ids = new Uint32Array(got.ids!.buffer, 0, rows * ranks);
+  const weights = got.weights!.subarray(0, rows * ranks);
+  const isShared = (_: number, i: number) => i % ranks === topK;
+  const isRouted = (_: number, i: number) => i % ranks < topK;
   return {
-    ids: [...new Uint32Array(got.ids!.buffer, 0, rows * topK)],
-    weights: got.weights!.subarray(0, rows * topK),
-    sharedGate: got.shared_gate!.subarray(0, rows),
+    ids: [...ids.filter(isRouted)],
+    sharedIds: [...new Set(ids.filter(isShared))],
+    weights: weights.filter(isRouted),
+    sharedGate: weights.filter(isShared),
     stopped: new Uint32Array(got.step!.buffer)[STEP.stopped]!,
   };
 }
@@ -66,6 +73,7 @@ for (
     const got = await route({ logits, experts, topK });
     const want = moeRouteNaive(logits, { experts, topK });
     assertEquals(got.ids, [...want.ids]);
+    assertEquals(got.sharedIds, [experts]);
     // WGSL's exp in f32.
     assertClose("weights", got.weights, want.weights, 1e-6);
     assertClose("sharedGate", got.sharedGate, want.sharedGate, 1e-6);
@@ -94,7 +102,7 @@ Deno.test("moeRoute() stops the step at a missing expert, and still routes every
   const logits = pattern(rows * (experts + 1), 3);
   const want = moeRouteNaive(logits, { experts, topK });
   const missing = want.ids[7 * topK + 4]!;
-  const table = new Uint32Array(experts);
+  const table = new Uint32Array(experts + 1);
   table[missing] = NONE;
   const got = await route({ logits, experts, topK, layer: 11, table });
   assertEquals(got.stopped, 12);
@@ -103,7 +111,7 @@ Deno.test("moeRoute() stops the step at a missing expert, and still routes every
 
 Deno.test("moeRoute() goes on where an expert that nobody chose is missing", async () => {
   const logits = Float32Array.of(4, 3, 2, 1, 0);
-  const table = Uint32Array.of(0, 1, NONE, NONE);
+  const table = Uint32Array.of(0, 1, NONE, NONE, NONE);
   assertEquals((await route({ logits, experts: 4, topK: 2, table })).stopped, 0);
   assertEquals((await route({ logits, experts: 4, topK: 3, table })).stopped, 1);
 });

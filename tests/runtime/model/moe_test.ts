@@ -5,6 +5,7 @@ import {
   addRoute,
   moeIdStride,
   type MoeParts,
+  moeRanks,
   moeScratch,
   type MoeSizes,
   stopValues,
@@ -42,8 +43,13 @@ function block(format: FormatName, sizes: MoeSizes, rows: number): Block {
     format,
     x: pattern(rows * sizes.hidden, 1),
     h: pattern(rows * sizes.hidden, 2),
-    experts: testExperts(format, { ...sizes, count: sizes.experts }),
+    experts: testExperts(format, { ...sizes, count: sizes.experts + Number(isPooled(sizes)) }),
   };
+}
+
+/** Whether the shared expert is one of the pool's: the last of `Block.experts`. */
+function isPooled({ dff, sharedDff }: MoeSizes): boolean {
+  return dff === sharedDff;
 }
 
 function matrices({ sizes: { hidden, experts, sharedDff }, format }: Block) {
@@ -57,9 +63,18 @@ function matrices({ sizes: { hidden, experts, sharedDff }, format }: Block) {
 function naive(it: Block): { ids: Uint32Array; h: Float64Array } {
   const { router, gateUp, down } = matrices(it);
   const { sizes, x } = it;
+  const rows = x.length / sizes.hidden;
   const { ids, ...routes } = moeRouteNaive(matmulNaive(x, router.dense, sizes.hidden), sizes);
-  const act = swigluNaive(matmulNaive(x, gateUp.dense, sizes.hidden), sizes.sharedDff);
-  const shared = matmulNaive(act, down.dense, sizes.sharedDff);
+  const shared = isPooled(sizes)
+    ? moeExpertsNaive(
+      { x, ids: Array(rows).fill(sizes.experts), hidden: sizes.hidden, topK: 1 },
+      (id) => it.experts.dense[id]!,
+    )
+    : matmulNaive(
+      swigluNaive(matmulNaive(x, gateUp.dense, sizes.hidden), sizes.sharedDff),
+      down.dense,
+      sizes.sharedDff,
+    );
   const routed = moeExpertsNaive({ x, ids, ...sizes }, (id) => it.experts.dense[id]!);
   return { ids, h: moeCombineNaive(it.h, { routed, shared, ...routes }, sizes) };
 }
@@ -79,8 +94,8 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
     scratch,
     weights: {
       router: router.matrix,
-      shared: { gateUp: gateUp.matrix, down: down.matrix },
-      pool: placePool(it.experts, chunkSlots),
+      shared: isPooled(it.sizes) ? null : { gateUp: gateUp.matrix, down: down.matrix },
+      pool: placePool(it.experts, chunkSlots, isPooled(it.sizes)),
     },
     x: place(it.x),
     h: place(it.h),
@@ -107,11 +122,14 @@ async function whole(it: Block, phase: Phase, chunkSlots: readonly number[]): Pr
 async function idsOf(parts: MoeParts, rows: number): Promise<number[]> {
   const { sizes, maxRows, layer, scratch } = parts;
   const first = layer * moeIdStride(sizes, maxRows);
-  const words = await read(scratch.ids!, first + rows * sizes.topK);
-  return [...new Uint32Array(words.buffer).subarray(first, words.length)];
+  const ranks = moeRanks(sizes);
+  const words = await read(scratch.ids!, first + rows * ranks);
+  const ids = new Uint32Array(words.buffer).subarray(first, words.length);
+  return [...ids.filter((_, i) => i % ranks < sizes.topK)];
 }
 
-const WIDE: MoeSizes = { hidden: 320, experts: 33, topK: 8, dff: 192, sharedDff: 32, layers: 2 };
+/** Its shared expert is laid out like the routed ones. */
+const WIDE: MoeSizes = { hidden: 320, experts: 33, topK: 8, dff: 192, sharedDff: 192, layers: 2 };
 
 for (const format of ["fp8", "bf16"] as const) {
   for (
@@ -160,8 +178,9 @@ Deno.test("addExperts() gives the same bits in waves as at once, and leaves othe
     const first = (id: number) => id % 3 === 1;
     write(parts.weights.pool.table, slotTable(SIZES.experts, first));
     await run([experts], { rows });
-    const half = await read(parts.scratch.expertOut!, ids.length * SIZES.hidden);
-    ids.forEach((id, pair) => {
+    const half = await read(parts.scratch.expertOut!, rows * moeRanks(SIZES) * SIZES.hidden);
+    ids.forEach((id, i) => {
+      const pair = i + Math.floor(i / SIZES.topK);
       const out = half.subarray(pair * SIZES.hidden, (pair + 1) * SIZES.hidden);
       assertEquals(out.every(Number.isNaN), !first(id), `${phase}, pair ${pair}`);
     });
@@ -190,9 +209,10 @@ Deno.test("addRoute() stops the layer at a missing expert; the host brings it in
   }
 });
 
-Deno.test("a mixture of experts is 8 dispatches a decoded row", async () => {
-  const it = block("fp8", SIZES, 1);
-  const parts = placeParts(it, ALL, 16);
-  const { route, experts, combine } = programs("decode", parts);
-  assertEquals(await run([route, experts, combine], { rows: 1 }), 8);
+Deno.test("a mixture of experts is 5 dispatches a decoded row, 8 with another kind of shared expert", async () => {
+  for (const [sizes, count] of [[WIDE, 5], [SIZES, 8]] as const) {
+    const parts = placeParts(block("fp8", sizes, 1), [sizes.experts], 16);
+    const { route, experts, combine } = programs("decode", parts);
+    assertEquals(await run([route, experts, combine], { rows: 1 }), count);
+  }
 });
