@@ -41,7 +41,7 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     maxQueue: engineOptions.maxSequences + engineOptions.maxWaiting,
     apiKeys: server.apiKeys,
   });
-  const { host, port, finished } = serve(app, { ...server, engine });
+  const { host, port, finished } = await serve(app, { ...server, engine });
   console.error(`deltapage: listening on http://${host}:${port}`);
   void showLoading(engine, modelId);
   const served = finished.then(() => engine.close()).then(() => 0);
@@ -81,5 +81,5 @@ if (import.meta.main) {
 
 function isModelError(error: unknown): error is Error {
   return error instanceof Error &&
-    ["ConfigError", "WeightsError", "TemplateError"].includes(error.name);
+    ["ConfigError", "WeightsError", "TemplateError", "ListenError"].includes(error.name);
 }

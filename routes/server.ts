@@ -1,6 +1,7 @@
 /** Listening, and ending in good order. @module */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Engine } from "../runtime/mod.ts";
+import { listen } from "./listener.ts";
 
 /** How long connections may take to close once every answer has been given. */
 const CLOSE_MS = 2000;
@@ -33,11 +34,11 @@ export interface RunningServer {
 
 /**
  * Listens at once, whether the engine is ready or not. SIGTERM and SIGINT stop the server.
- * @throws {Deno.errors.AddrInUse} and other errors of listening.
+ * @throws {ListenError} if the address cannot be listened on
  */
-export function serve(app: OpenAPIHono, options: ServeOptions): RunningServer {
-  const { host, port, engine, drainSeconds } = options;
-  const server = Deno.serve({ hostname: host, port, onListen: () => {} }, app.fetch);
+export async function serve(app: OpenAPIHono, options: ServeOptions): Promise<RunningServer> {
+  const { engine, drainSeconds } = options;
+  const listener = await listen((request) => app.fetch(request), options.host, options.port);
   const signals = ["SIGTERM", "SIGINT"] as const;
   const hurry = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
@@ -46,7 +47,7 @@ export function serve(app: OpenAPIHono, options: ServeOptions): RunningServer {
   const stop = () => {
     if (stopping) hurry.resolve();
     stopping ??= drain(engine, drainSeconds * 1000, hurry.promise)
-      .then(() => close(server))
+      .then(() => listener.close(CLOSE_MS))
       .finally(() => {
         for (const signal of signals) Deno.removeSignalListener(signal, stop);
         ended.resolve();
@@ -54,18 +55,10 @@ export function serve(app: OpenAPIHono, options: ServeOptions): RunningServer {
     return stopping;
   };
   for (const signal of signals) Deno.addSignalListener(signal, stop);
-  return { host: server.addr.hostname, port: server.addr.port, finished: ended.promise, stop };
+  return { host: listener.host, port: listener.port, finished: ended.promise, stop };
 }
 
 /** Lets the engine finish. The listener stays open meanwhile, to say 503. */
 async function drain(engine: Engine, graceMs: number, hurry: Promise<void>): Promise<void> {
   await Promise.race([engine.drain(graceMs), hurry.then(() => engine.drain(0))]);
-}
-
-/** Lets connections finish, but does not wait for a client that reads nothing. */
-async function close(server: Deno.HttpServer<Deno.NetAddr>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, CLOSE_MS);
-  await Promise.race([server.shutdown(), late]);
-  clearTimeout(timer);
 }

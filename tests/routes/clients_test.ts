@@ -25,11 +25,11 @@ const MESSAGES = [{ role: "user" as const, content: "hi" }];
 let mocks: ReturnType<typeof harness>;
 let server: RunningServer;
 
-function open(): void {
+async function open(): Promise<void> {
   mocks = harness({ apiKeys: ["secret"] });
   mocks.engine.script = { tokens: ANSWER, cached: 3 };
   const { app, engine } = mocks;
-  server = serve(app, { host: "127.0.0.1", port: 0, drainSeconds: 1, engine });
+  server = await serve(app, { host: "127.0.0.1", port: 0, drainSeconds: 1, engine });
 }
 
 async function close(): Promise<void> {
@@ -38,8 +38,8 @@ async function close(): Promise<void> {
 
 describe("the openai client", () => {
   let client: OpenAI;
-  beforeEach(() => {
-    open();
+  beforeEach(async () => {
+    await open();
     client = new OpenAI({
       baseURL: `http://127.0.0.1:${server.port}/v1`,
       apiKey: "secret",
@@ -170,8 +170,8 @@ describe("the Vercel AI SDK", () => {
   // The package's own types do not agree under exactOptionalPropertyTypes.
   const add = tool({ description: "add", inputSchema: jsonSchema(PARAMETERS) });
   const tools: ToolSet = { add: add as ToolSet[string] };
-  beforeEach(() => {
-    open();
+  beforeEach(async () => {
+    await open();
     provider = createOpenAICompatible({
       name: "deltapage",
       baseURL: `http://127.0.0.1:${server.port}/v1`,

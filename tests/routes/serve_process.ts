@@ -8,7 +8,7 @@ import { ids, MockText } from "./mock_text.ts";
 const engine = new MockEngine();
 engine.script = { tokens: ids("x".repeat(400)), tokenMs: 50 };
 const app = createApp(engine, new MockText(), OPTIONS);
-const server = serve(app, { host: "127.0.0.1", port: 0, drainSeconds: 0.3, engine });
+const server = await serve(app, { host: "127.0.0.1", port: 0, drainSeconds: 0.3, engine });
 console.log(server.port);
 await server.finished;
 Deno.exit(0);

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { TextLineStream } from "@std/streams";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { ListenError } from "../../routes/listener.ts";
 import { type RunningServer, serve } from "../../routes/server.ts";
 import { chat, harness, type Json, readEvents } from "./harness.ts";
 import { ID, ids } from "./mock_text.ts";
@@ -21,10 +22,10 @@ describe("a server with an open socket", () => {
   let server: RunningServer;
   let client: Deno.HttpClient;
 
-  const listen = (options = {}, drainSeconds = 5) => {
+  const listen = async (options = {}, drainSeconds = 5) => {
     mocks = harness({ keepAliveMs: 50, ...options }, { contextLength: 10_000_000 });
     const { app, engine } = mocks;
-    server = serve(app, { host: "127.0.0.1", port: 0, drainSeconds, engine });
+    server = await serve(app, { host: "127.0.0.1", port: 0, drainSeconds, engine });
   };
   const ask = (body: Json, signal?: AbortSignal) =>
     fetch(`http://127.0.0.1:${server.port}/v1/chat/completions`, {
@@ -45,7 +46,7 @@ describe("a server with an open socket", () => {
   });
 
   it("answers whole and streamed, comments in between", async () => {
-    listen();
+    await listen();
     mocks.engine.script = { tokens: ANSWER, tokenMs: 120 };
     const body = await (await ask({})).json();
     assertEquals(body.choices[0].message.content, "abc");
@@ -64,7 +65,7 @@ describe("a server with an open socket", () => {
       })
     ) {
       it(`frees the slot when the client leaves in ${phase}, ${stream ? "streamed" : "whole"}`, async () => {
-        listen();
+        await listen();
         mocks.engine.script = script;
         const leave = new AbortController();
         const answer = ask({ stream }, leave.signal).then((response) => response.text());
@@ -77,6 +78,23 @@ describe("a server with an open socket", () => {
       });
     }
   }
+
+  it("frees the slot when a client leaves whose request came in several packets", async () => {
+    await listen();
+    mocks.engine.script = { tokens: ANSWER, prefillMs: 60_000 };
+    const body = JSON.stringify(chat({ user: "x".repeat(5000) }));
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    const write = (text: string) => connection.write(new TextEncoder().encode(text));
+    await write(
+      "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" +
+        `content-length: ${body.length}\r\n\r\n`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await write(body);
+    await until(() => mocks.engine.active === 1, "the engine works");
+    connection.close();
+    await until(() => mocks.engine.active === 0, "the slot is free");
+  });
 
   /** A client that asks for `total` tokens and reads none; resolves when no more are made. */
   async function deafClient(total: number): Promise<{ connection: Deno.Conn; made: number }> {
@@ -101,7 +119,7 @@ describe("a server with an open socket", () => {
   }
 
   it("holds little for a client that never reads, and lets go when it leaves", async () => {
-    listen();
+    await listen();
     const total = 400_000; // some 100 MB of chunks
     const { connection, made } = await deafClient(total);
     assert(made < total / 4, `${made} of ${total} tokens were made for nobody`);
@@ -111,7 +129,7 @@ describe("a server with an open socket", () => {
   });
 
   it("ends in spite of a client that never reads", async () => {
-    listen({}, 0);
+    await listen({}, 0);
     const { connection } = await deafClient(400_000);
     await server.stop();
     await server.finished;
@@ -119,8 +137,37 @@ describe("a server with an open socket", () => {
     await until(() => mocks.engine.active === 0, "the slot is free");
   });
 
+  it("answers on a connection that is kept, and refuses what is not HTTP", async () => {
+    await listen();
+    mocks.engine.script = { tokens: ANSWER };
+    const body = JSON.stringify(chat({ user: "x".repeat(2000) }));
+    const request = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" +
+      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    const exchange = async (...texts: string[]) => {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+      await connection.write(new TextEncoder().encode(texts.join("")));
+      return await new Response(connection.readable).text();
+    };
+    const last = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    const both = await exchange(request, last);
+    assertEquals(both.match(/HTTP\/1\.1 200 OK/g)?.length, 2);
+    assertStringIncludes(await exchange("nonsense\r\n\r\n"), "HTTP/1.1 400 ");
+    assertStringIncludes(await exchange(last.replace("/livez", "//")), "HTTP/1.1 400 ");
+  });
+
+  it("says that an address is in use", async () => {
+    await listen();
+    const { app, engine } = mocks;
+    const { host, port } = server;
+    await assertRejects(
+      () => serve(app, { host, port, drainSeconds: 0, engine }),
+      ListenError,
+      `Cannot listen on 127.0.0.1 port ${port}`,
+    );
+  });
+
   it("lets answers finish when it stops, and takes no new ones", async () => {
-    listen();
+    await listen();
     mocks.engine.script = { tokens: ANSWER, tokenMs: 60 };
     const streamed = ask({ stream: true }).then(readEvents);
     await until(() => mocks.engine.active === 1, "the engine works");
@@ -136,7 +183,7 @@ describe("a server with an open socket", () => {
   });
 
   it("cuts answers with an error when they take too long to finish", async () => {
-    listen({}, 0.1);
+    await listen({}, 0.1);
     mocks.engine.script = { tokens: ids("</think>" + "x".repeat(400)), tokenMs: 50 };
     const streamed = ask({ stream: true }).then(readEvents);
     const whole = ask({});

@@ -1,0 +1,134 @@
+/**
+ * Web requests and responses over HTTP/1.1 sockets. Deno.serve would be shorter, but where a request is longer
+ * than its first packet it does not notice that the client has left until the response has begun.
+ * @module
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { errorBody, RequestError } from "./errors.ts";
+
+/** Answers one request; its signal is aborted when the client leaves before it has the whole answer. */
+export type Answerer = (request: Request) => Response | Promise<Response>;
+
+/** An open socket. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Takes no more connections; resolves when those there are have ended, by force after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** An address that cannot be listened on. */
+export class ListenError extends Error {
+  override name = "ListenError";
+}
+
+/** How long a connection may wait for its next request; longer than clients and proxies keep theirs. */
+const IDLE_MS = 75_000;
+
+/**
+ * Listens; port 0 takes any free one.
+ * @throws {ListenError} if the address is in use, is not this machine's or is not allowed
+ */
+export async function listen(answer: Answerer, host: string, port: number): Promise<Listener> {
+  const server = createServer((incoming, outgoing) => void exchange(answer, incoming, outgoing));
+  server.keepAliveTimeout = IDLE_MS;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", ({ message }: Error) =>
+      reject(
+        new ListenError(
+          `Cannot listen on ${host} port ${port}: ${message}; choose others with --host and --port`,
+        ),
+      ));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as { readonly address: string; readonly port: number };
+  return {
+    host: address.address,
+    port: address.port,
+    close: async (graceMs) => {
+      const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function exchange(
+  answer: Answerer,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const gone = new AbortController();
+  outgoing.on("close", () => {
+    if (!outgoing.writableFinished) gone.abort();
+  });
+  outgoing.on("error", () => gone.abort());
+  const request = requestOf(incoming, gone.signal);
+  try {
+    await send(request ? await answer(request) : unreadable(), outgoing, gone.signal);
+  } catch (error) {
+    if (!gone.signal.aborted) console.error(error);
+    outgoing.destroy();
+  }
+}
+
+/** Null where the target is no path, or the method is one that the Fetch standard forbids. */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | null {
+  const { method = "GET", url = "/", rawHeaders } = incoming;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  try {
+    const headers = new Headers();
+    for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+      headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+    }
+    return new Request(new URL(url, "http://localhost"), {
+      method,
+      headers,
+      signal,
+      ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
+    });
+  } catch {
+    return null;
+  }
+}
+
+function unreadable(): Response {
+  const message = "Cannot read the request: its target, method or headers are not valid";
+  return Response.json(errorBody(new RequestError(400, message)), { status: 400 });
+}
+
+/** Writes the response as fast as the client reads it, and cancels its body when the client leaves. */
+async function send(
+  response: Response,
+  outgoing: ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  if (gone.aborted) return await response.body?.cancel();
+  outgoing.writeHead(response.status, [...response.headers].flat());
+  outgoing.flushHeaders();
+  const reader = response.body?.getReader();
+  if (!reader) return void outgoing.end();
+  const cancel = () => void reader.cancel().catch(() => {});
+  gone.addEventListener("abort", cancel, { once: true });
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    if (!outgoing.write(next.value)) await drained(outgoing, gone);
+  }
+  gone.removeEventListener("abort", cancel);
+  outgoing.end();
+}
+
+/** Resolves when more may be written, or nobody is there to read it. */
+function drained(outgoing: ServerResponse, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      outgoing.off("drain", go);
+      gone.removeEventListener("abort", go);
+      resolve();
+    };
+    outgoing.on("drain", go);
+    gone.addEventListener("abort", go);
+  });
+}
