@@ -49,6 +49,7 @@ export class RemoteEngine implements Engine {
   #settleBroken!: (error: EngineBroken) => void;
   #nextId = 1;
   #restarts = 0;
+  #losses = 0;
   #draining = false;
 
   constructor(options: EngineOptions, spawn: () => WorkerPort = spawnWorker) {
@@ -72,12 +73,12 @@ export class RemoteEngine implements Engine {
   }
 
   async counters(): Promise<Counters> {
-    if (this.#status.state !== "ready") return { running: 0, waiting: 0, kvUsage: 0, values: {} };
+    const none = { running: 0, waiting: 0, kvUsage: 0, values: {} };
+    if (this.#status.state !== "ready") return none;
     const message = await this.#ask((id) => ({ type: "counters", id }));
-    if (message.type !== "counters") {
-      throw new EngineError("internal", "The engine gave no counters");
-    }
-    return message.counters;
+    if (message.type !== "counters") return none; // the device was lost meanwhile
+    const { values, ...load } = message.counters;
+    return { ...load, values: { ...values, deviceLosses: this.#losses } };
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
@@ -126,10 +127,13 @@ export class RemoteEngine implements Engine {
 
   #open(): WorkerPort {
     const worker = this.#spawn();
-    worker.onmessage = ({ data }) => this.#receive(data);
+    // What a worker said before it was given up may arrive after the next one was opened.
+    worker.onmessage = ({ data }) => {
+      if (worker === this.#worker) this.#receive(data);
+    };
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#lost(`The engine's worker stopped: ${event.message}`);
+      if (worker === this.#worker) this.#lost(`The engine's worker stopped: ${event.message}`);
     };
     worker.postMessage({ type: "open", options: this.#options });
     return worker;
@@ -168,6 +172,7 @@ export class RemoteEngine implements Engine {
   /** Ends all streams and opens a new worker, unless that was tried too often. */
   #lost(message: string): void {
     if (this.#status.state === "failed") return;
+    this.#losses++;
     this.#endAll(new EngineError("device_lost", message));
     this.#worker.terminate();
     if (this.#draining || ++this.#restarts > MAX_RESTARTS) return this.#break(message, 1);

@@ -117,6 +117,28 @@ Deno.test("RemoteEngine ends streams with an error when the device is lost, and 
   assertEquals(engine.status().state, "ready");
 });
 
+Deno.test("RemoteEngine does not listen to a worker that it has given up", async () => {
+  const { engine, workers } = open();
+  workers[0]!.say({ type: "ready", info });
+  workers[0]!.say({ type: "lost", message: "gone" });
+  workers[1]!.say({ type: "ready", info });
+  workers[0]!.say({ type: "lost", message: "gone, once more" });
+  assertEquals([workers.length, engine.status().state], [2, "ready"]);
+  const counters = engine.counters();
+  const { id } = workers[1]!.sent.find((message) => message.type === "counters")!;
+  const load = { running: 1, waiting: 2, kvUsage: 0.5 };
+  workers[1]!.say({ type: "counters", id, counters: { ...load, values: { steps: 3 } } });
+  assertEquals(await counters, { ...load, values: { steps: 3, deviceLosses: 1 } });
+});
+
+Deno.test("RemoteEngine counts nothing while the device is lost", async () => {
+  const { engine, workers } = open();
+  workers[0]!.say({ type: "ready", info });
+  const counters = engine.counters();
+  workers[0]!.say({ type: "lost", message: "gone" });
+  assertEquals((await counters).values, {});
+});
+
 Deno.test("RemoteEngine gives up after three restarts in a row", async () => {
   const { engine, workers } = open();
   for (let i = 0; i < 4; i++) workers[i]!.say({ type: "lost", message: "gone" });
