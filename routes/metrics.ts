@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Counter, Histogram } from "prom-client";
 import type { Counters, Engine } from "../runtime/mod.ts";
+import { takeOver } from "./engine_meters.ts";
 import { Meters } from "./meters.ts";
 
 const FIRST_TOKEN_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -122,33 +123,8 @@ export class Metrics {
     this.#meters.gauge("vllm:kv_cache_usage_perc", "Used share of the KV pages, 0 to 1").set(
       kvUsage,
     );
-    for (const [key, value] of Object.entries(values)) {
-      const name = snakeCase(key);
-      if (name.endsWith("_total")) {
-        const counter = this.#meters.counter(`deltapage_${name}`, "Counted by the engine");
-        counter.reset();
-        counter.inc(value);
-      } else {
-        this.#meters.gauge(`deltapage_${name}`, "Measured by the engine").set(value);
-      }
-    }
-    this.#describePages(values["kv_page_tokens"], values["kv_pages"]);
+    takeOver(this.#meters, values);
   }
-
-  #describePages(pageTokens: number | undefined, pages: number | undefined): void {
-    if (pageTokens === undefined || pages === undefined) return;
-    const info = this.#meters.gauge(
-      "vllm:cache_config_info",
-      "The KV cache's shape, in its labels",
-      ["block_size", "num_gpu_blocks"],
-    );
-    info.set({ block_size: String(pageTokens), num_gpu_blocks: String(pages) }, 1);
-  }
-}
-
-/** Prometheus' way to write the engine's names. */
-function snakeCase(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Mounts GET /metrics. */

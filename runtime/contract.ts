@@ -137,7 +137,7 @@ export type EngineStatus =
   | { readonly state: "draining" }
   | { readonly state: "failed"; readonly message: string };
 
-/** Counters since start; names are those of /metrics without prefix. */
+/** Counters since start. Whoever shows them gives the keys of `values` their public names. */
 export interface Counters {
   readonly running: number;
   readonly waiting: number;

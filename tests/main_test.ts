@@ -119,6 +119,10 @@ Deno.test("serve answers with the reference's probabilities, streams, and ends w
   });
   assertEquals(chat400.status, 400);
   await chat400.body?.cancel();
+  const metrics = await (await fetch(`${base}/metrics`)).text();
+  assertMatch(metrics, /# TYPE deltapage_engine_steps_total counter\n.* [1-9]\d*\n/);
+  assertMatch(metrics, /vllm:cache_config_info\{[^}]*block_size="32"/);
+  assert(!metrics.includes("Measured by the engine"), `A counter without a help text: ${metrics}`);
   child.kill("SIGTERM");
   assertEquals((await child.status).code, 0);
 });

@@ -45,7 +45,7 @@ export class MockEngine implements Engine {
   /** What the next generations do; a function sees the request. */
   script: Script | ((request: GenerateRequest) => Script) = {};
   state: EngineStatus = { state: "ready" };
-  values: Record<string, number> = { expert_hits_total: 7, stateCheckpoints: 3 };
+  values: Record<string, number> = { hits: 7, checkpointsKept: 3, newCount: 5 };
   readonly requests: GenerateRequest[] = [];
   /** Where each aborted generation was. */
   readonly aborts: ("prefill" | "decode")[] = [];

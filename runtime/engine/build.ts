@@ -190,6 +190,10 @@ export async function buildRunner(
       ...runner.counters,
       ...pager?.counters,
       ...cache.counters,
+      checkpointsKept: cache.checkpoints.size,
+      checkpointBytes: cache.checkpoints.ramBytes,
+      kvPages: plan.kvPages,
+      kvPageTokens: PAGE_TOKENS,
       pipelines: kernels.size,
     }),
     close: async () => {

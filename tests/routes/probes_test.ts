@@ -86,7 +86,8 @@ describe("GET /metrics", () => {
           ["vllm:prefix_cache_hits_total", 4],
           ["vllm:time_to_first_token_seconds_count", 2],
           ["vllm:inter_token_latency_seconds_count", 4 + 2],
-          ["deltapage_expert_hits_total", 7],
+          ["deltapage_expert_cache_hits_total", 7],
+          ["deltapage_new_count", 5],
           ["deltapage_state_checkpoints", 3],
           ["deltapage_ready", 1],
         ] as const
@@ -94,13 +95,13 @@ describe("GET /metrics", () => {
         assertEquals(sample(text, name), value, `${name}, round ${round}`);
       }
       assertMatch(text, /vllm:request_success_total\{[^}]*finished_reason="stop"[^}]*\} 2\n/);
-      assertMatch(text, /# TYPE deltapage_expert_hits_total counter\n/);
+      assertMatch(text, /# TYPE deltapage_expert_cache_hits_total counter\n/);
     }
   });
 
   it("describes the KV cache where the engine tells its shape", async () => {
     const { engine, app } = harness();
-    engine.values = { kv_page_tokens: 16, kv_pages: 100 };
+    engine.values = { kvPageTokens: 16, kvPages: 100 };
     const text = await (await app.request("/metrics")).text();
     assertMatch(text, /vllm:cache_config_info\{[^}]*block_size="16",num_gpu_blocks="100"[^}]*\} 1/);
   });
