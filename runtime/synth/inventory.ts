@@ -47,7 +47,7 @@ export function inventory(model: SynthModel): Inventory {
   const choice = { format: model.format, vocab: model.vocab ?? FAMILY_VOCAB, whole };
   const json = configJson(member, choice);
   const config = parseConfig(json);
-  const tensors = textTensors(config, model.format).map(entry);
+  const tensors = textInventory(config, model.format);
   if (whole) tensors.push(...mtpTensors(config, model.format));
   if (whole && member.vision) tensors.push(...visionTensors(member.hidden));
   return {
@@ -56,6 +56,11 @@ export function inventory(model: SynthModel): Inventory {
     tensors: fileOrder(tensors),
     byteLength: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
   };
+}
+
+/** The tensors of the text model that a config.json describes. */
+export function textInventory(config: ModelConfig, format: SynthFormat): InventoryEntry[] {
+  return textTensors(config, format).map(entry);
 }
 
 /** Bytes of one tensor's data. */

@@ -4,7 +4,6 @@ import { DECODE_ROWS, type Matrix } from "../../runtime/model/parts.ts";
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { expertLayout, type ExpertPart } from "../../shaders/common/expert_layout.ts";
 import { dequantizeFp8 } from "../../shaders/common/fp8.ts";
-import { NONE } from "../../shaders/common/step.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import type { Bench } from "./bench.ts";
@@ -14,41 +13,41 @@ import type { KernelCase } from "./kernel_case.ts";
 /** Codes have a deviation of 130. */
 const SCALE = 1e-4;
 
-/** The routed experts of one layer with so many slots; every row goes to experts of its own as far as there are. */
-export function expertsCase(
-  { hidden, dff, topK, slots }: Record<"hidden" | "dff" | "topK" | "slots", number>,
-  rows: number,
-): KernelCase {
+/** Sizes of one layer's experts. */
+type ExpertsShape = Record<"hidden" | "dff" | "topK" | "experts", number>;
+
+/**
+ * The experts of one layer, all resident, with a shared expert of the same form; the rows go to different routed
+ * ones as far as there are.
+ */
+export function expertsCase(sizes: ExpertsShape, rows: number): KernelCase {
+  const { hidden, dff, topK, experts } = sizes;
   const layout = expertLayout({ hidden, dff, format: "fp8" });
-  const used = Math.min(slots, rows * topK);
+  const used = Math.min(experts, rows * topK) + 1;
+  const ranks = topK + 1;
   return {
-    name: `experts ${topK} of ${slots} x [${dff}, ${hidden}] fp8, ${rows} ${
+    name: `experts ${topK} of ${experts}, shared, [${dff}, ${hidden}] fp8, ${rows} ${
       rows === 1 ? "row" : "rows"
     }`,
     bytes: used * layout.byteLength,
-    ...(rows > DECODE_ROWS ? { flops: 6 * hidden * dff * rows * topK } : {}),
+    ...(rows > DECODE_ROWS ? { flops: 6 * hidden * dff * rows * ranks } : {}),
     place(bench) {
       const slot = slotWords(layout);
-      const pool = new Uint32Array(slots * layout.stride / 4);
-      for (let i = 0; i < slots; i++) pool.set(slot, i * slot.length);
-      const ranks = topK + 1;
-      // The shared expert has no slot: it is none of those measured.
-      const ids = Uint32Array.from(
-        { length: rows * ranks },
-        (_, i) => i % ranks === topK ? slots : (i - Math.floor(i / ranks)) % slots,
-      );
+      const pool = new Uint32Array((experts + 1) * layout.stride / 4);
+      for (let i = 0; i <= experts; i++) pool.set(slot, i * slot.length);
+      // The shared expert's id is the last.
+      const ids = Uint32Array.from({ length: rows * ranks }, (_, i) => {
+        const [row, rank] = [Math.floor(i / ranks), i % ranks];
+        return rank === topK ? experts : (row * topK + rank) % experts;
+      });
       const x = pattern(rows * hidden, 4);
       const program = bench.program();
-      const parts = expertParts(bench, { hidden, dff, topK, slots, rows }, { pool, ids, x });
+      const parts = expertParts(bench, { ...sizes, rows }, { pool, ids, x });
       addExperts(program, rows > DECODE_ROWS ? "prefill" : "decode", parts);
       const indices = Array.from({ length: 8 }, (_, i) => i * 977 % hidden);
       const want = expertOutputs(layout, slot, x.subarray(0, hidden), indices);
-      const check = {
-        output: parts.scratch.expertOut!,
-        length: rows * ranks * hidden,
-        indices,
-        want,
-      };
+      const length = rows * ranks * hidden;
+      const check = { output: parts.scratch.expertOut!, length, indices, want };
       return { program, shape: { rows, segments: 1, headRows: 1, maxContext: rows }, check };
     },
   };
@@ -65,24 +64,20 @@ function slotWords(layout: ReturnType<typeof expertLayout>): Uint32Array<ArrayBu
 
 function expertParts(
   bench: Bench,
-  { hidden, dff, topK, slots, rows }: Record<
-    "hidden" | "dff" | "topK" | "slots" | "rows",
-    number
-  >,
+  { hidden, dff, topK, experts, rows }: ExpertsShape & { readonly rows: number },
   { pool, ids, x }: {
     readonly pool: Uint32Array<ArrayBuffer>;
     readonly ids: Uint32Array<ArrayBuffer>;
     readonly x: Float32Array<ArrayBuffer>;
   },
 ): MoeParts {
-  const sizes = { hidden, experts: slots, topK, dff, sharedDff: dff, layers: 1 };
+  const sizes = { hidden, experts, topK, dff, sharedDff: dff, layers: 1 };
   const scratch = Object.fromEntries(
     Object.entries(moeScratch(sizes, rows)).map(([name, bytes]) => [name, bench.place(bytes)]),
   );
   bench.gpu.device.queue.writeBuffer(scratch.ids!, 0, ids);
-  const places = Uint32Array.from({ length: slots + 1 }, (_, i) => i < slots ? i : NONE);
-  const table = bench.place(places);
-  const chunks = [{ firstSlot: 0, slots, buffer: bench.place(pool) }];
+  const table = bench.place(Uint32Array.from({ length: experts + 1 }, (_, i) => i));
+  const chunks = [{ firstSlot: 0, slots: experts + 1, buffer: bench.place(pool) }];
   const none: Matrix = { format: "fp8", n: 0, k: 0, scaleRows: 128, slices: [] };
   return {
     sizes,
@@ -90,11 +85,7 @@ function expertParts(
     layer: 0,
     step: bench.place(stepBuffers([{ rows }]).step),
     scratch,
-    weights: {
-      router: none,
-      shared: null,
-      pool: { format: "fp8", slots, chunks, table },
-    },
+    weights: { router: none, shared: null, pool: { format: "fp8", slots: experts, chunks, table } },
     x: bench.place(x),
     h: bench.place(16),
   };

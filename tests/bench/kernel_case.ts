@@ -7,7 +7,10 @@ import type { Ceilings } from "./ceilings.ts";
 
 /** A kernel on one shape, ready to run. */
 export interface PlacedCase {
+  /** Runs the kernel `copies` times, each time on other data, so that no cache holds them all. */
   readonly program: Program;
+  /** 1 unless said. */
+  readonly copies?: number;
   readonly shape: StepShape;
   /** The output buffer and what a CPU makes of some of its elements, by index. */
   readonly check: {
@@ -53,7 +56,7 @@ export async function runKernelCase(
   kernel: KernelCase,
   ceilings: Ceilings,
 ): Promise<KernelResult> {
-  const { program, shape, check } = kernel.place(bench);
+  const { program, copies = 1, shape, check } = kernel.place(bench);
   const output = await bench.floats(program, shape, { buffer: check.output, count: check.length });
   const error = relativeRms(check.indices.map((index) => output[index]!), check.want);
   if (!(error <= LARGEST_ERROR)) {
@@ -61,7 +64,7 @@ export async function runKernelCase(
       `Cannot time "${kernel.name}": its output is off by ${error}, wanted at most ${LARGEST_ERROR}`,
     );
   }
-  const seconds = await bench.seconds(program, shape);
+  const seconds = await bench.seconds(program, shape) / copies;
   bench.clear();
   const rate = kernel.bytes / seconds;
   const readRate = await ceilings.read();

@@ -14,13 +14,11 @@ export const MATRICES = {
   qkv: { name: "attention in", format: "fp8", n: 9216, k: 2048 },
   attentionOut: { name: "attention out", format: "fp8", n: 2048, k: 4096 },
   router: { name: "router", format: "bf16", n: 257, k: 2048 },
-  sharedGateUp: { name: "shared gate, up", format: "fp8", n: 1024, k: 2048 },
-  sharedDown: { name: "shared down", format: "fp8", n: 2048, k: 512 },
   head: { name: "head", format: "bf16", n: 16_384, k: 2048 },
   wide: { name: "64 MB", format: "fp8", n: 32_768, k: 2048 },
 } as const satisfies Record<string, MatrixShape>;
 
-const EXPERTS = { hidden: 2048, dff: 512, topK: 8, slots: 40 };
+const EXPERTS = { hidden: 2048, dff: 512, topK: 8, experts: 39 };
 const DELTA = { keyHeads: 16, valueHeads: 32, keyDim: 128, valueDim: 128 };
 const HEADS = { heads: 16, kvHeads: 2, headDim: 256 };
 
@@ -30,7 +28,7 @@ export interface KernelReport {
   readonly read: number;
   readonly copy: number;
   readonly kernels: readonly KernelResult[];
-  /** Seconds of the experts of one row and layer, and of each matrix for one row. */
+  /** Seconds of the experts of one row and layer, the shared one among them, and of each matrix for one row. */
   readonly alone: Readonly<Record<keyof typeof MATRICES | "experts", number>>;
 }
 

@@ -16,6 +16,9 @@ export interface MatrixShape {
   readonly k: number;
 }
 
+/** Bytes that a decode step reads before it comes back to a matrix; the last copy is the one that is checked. */
+const BETWEEN_BYTES = 48 * 2 ** 20;
+const MOST_COPIES = 32;
 /** Outputs of a product that the CPU computes too. */
 const CHECKED = 48;
 /** Codes have a deviation of 130. */
@@ -33,23 +36,21 @@ export function matmulCase(matrix: MatrixShape, rows: number): KernelCase {
       const codes = format === "fp8" ? randomWords(n * k / 4) : bf16Words(n * k);
       const scaleCount = Math.ceil(n / 128) * Math.ceil(k / 128);
       const scales = new Uint16Array(Math.ceil(scaleCount / 8) * 8).fill(numberToBf16(SCALE));
-      const placed: Matrix = {
-        format,
-        n,
-        k,
-        scaleRows: 128,
-        slices: [{
-          firstRow: 0,
-          rows: n,
-          codes: bench.place(codes),
-          scales: format === "fp8" ? bench.place(scales) : null,
-        }],
-      };
+      const copies = rows > 1 ? 1 : Math.min(MOST_COPIES, Math.ceil(BETWEEN_BYTES / bytes));
       const x = pattern(rows * k, 3);
       const y = bench.place(4 * rows * n);
       const program = bench.program();
       const io = { step: bench.place(stepBuffers([{ rows }]).step), x: bench.place(x), y };
-      addMatmul(program, rows > DECODE_ROWS ? "prefill" : "decode", io, placed);
+      for (let copy = 0; copy < copies; copy++) {
+        const slice = {
+          firstRow: 0,
+          rows: n,
+          codes: bench.place(codes),
+          scales: format === "fp8" ? bench.place(scales) : null,
+        };
+        const placed: Matrix = { format, n, k, scaleRows: 128, slices: [slice] };
+        addMatmul(program, rows > DECODE_ROWS ? "prefill" : "decode", io, placed);
+      }
       const indices = Array.from({ length: CHECKED }, (_, i) => i * 7919 * 31 % (rows * n));
       const want = indices.map((index) => {
         const w = denseRow(format, codes, { row: index % n, k });
@@ -57,7 +58,7 @@ export function matmulCase(matrix: MatrixShape, rows: number): KernelCase {
         return w.reduce((sum, value, i) => sum + value * x[at + i]!, 0);
       });
       const shape = { rows, segments: 1, headRows: 1, maxContext: rows };
-      return { program, shape, check: { output: y, length: rows * n, indices, want } };
+      return { program, copies, shape, check: { output: y, length: rows * n, indices, want } };
     },
   };
 }

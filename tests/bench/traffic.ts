@@ -26,7 +26,7 @@ export function kernelSeconds(
 ): number {
   const linear = alone.qkvz + alone.ba + alone.deltaOut;
   const full = alone.qkv + alone.attentionOut;
-  const moe = alone.router + alone.sharedGateUp + alone.sharedDown + alone.experts;
+  const moe = alone.router + alone.experts;
   const layers = layerKinds.reduce(
     (sum, kind) => sum + moe + (kind === "linear" ? linear : full),
     0,

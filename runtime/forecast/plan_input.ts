@@ -1,0 +1,84 @@
+/** What the memory plan of a model is made from, without a device or a file. @module */
+import { expertLayout } from "../../shaders/common/expert_layout.ts";
+import { cacheSizes } from "../model/caches.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { SCALE_SUFFIX } from "../model/names.ts";
+import { DECODE_ROWS, type KvFormat, PAGE_TOKENS } from "../model/parts.ts";
+import { rowsThatFit, scratchBytes } from "../model/scratch.ts";
+import { LONGEST_DEFAULT_CONTEXT, type PlanInput } from "../plan.ts";
+
+/** A tensor of the snapshot, as far as it counts. */
+export interface SizedTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+/** What the engine would be started with. */
+export interface PlanChoice {
+  readonly maxBinding: number;
+  readonly maxSequences: number;
+  /** Null as in the engine's options. */
+  readonly context: number | null;
+  readonly chunkRows: number;
+  readonly kv: KvFormat;
+}
+
+/** Everything but the budget, as the engine computes it at start. */
+export function planInput(
+  config: ModelConfig,
+  tensors: Iterable<SizedTensor>,
+  choice: PlanChoice,
+): Omit<PlanInput, "budget"> {
+  const { maxBinding, maxSequences, context, chunkRows, kv } = choice;
+  const sizes = cacheSizes(config, kv);
+  const linear = config.layerKinds.filter((kind) => kind === "linear").length;
+  const maxContext = context ?? Math.min(config.maxPositions, LONGEST_DEFAULT_CONTEXT);
+  const wanted = { maxRows: chunkRows, maxSequences, maxContext };
+  const maxRows = Math.max(DECODE_ROWS, rowsThatFit(config, wanted, maxBinding));
+  return {
+    maxBinding,
+    trunk: trunkBytes(config, [...tensors]),
+    activations: scratchBytes(config, { ...wanted, maxRows }),
+    stateSlot: linear * (sizes.stateSlot + sizes.convSlot),
+    kvPage: 2 * (config.layers - linear) * sizes.kvPage,
+    kvPageBinding: sizes.kvPage,
+    pageTokens: PAGE_TOKENS,
+    maxSequences,
+    context,
+    maxPositions: config.maxPositions,
+    experts: expertsOf(config, tensors),
+  };
+}
+
+/** The routed experts and the size of their slots. */
+function expertsOf(config: ModelConfig, tensors: Iterable<SizedTensor>): PlanInput["experts"] {
+  const { mlp, hidden, layers } = config;
+  if (mlp.kind === "dense") return null;
+  const format = isQuantised(tensors, "mlp.experts.") ? "fp8" : "bf16";
+  const { stride } = expertLayout({ hidden, dff: mlp.dff, format });
+  return { layers, count: mlp.experts, topK: mlp.topK, stride };
+}
+
+/** All of the text model but embedding table and routed experts; vectors are widened. */
+function trunkBytes(config: ModelConfig, tensors: readonly SizedTensor[]): number {
+  const { tiedEmbeddings, layers, mlp } = config;
+  const experts = expertsOf(config, tensors);
+  // A shared expert like the routed ones has a slot beside them.
+  const slotted = experts !== null && mlp.kind === "moe" && mlp.sharedDff === mlp.dff &&
+    isQuantised(tensors, "mlp.experts.") === isQuantised(tensors, "mlp.shared_expert.");
+  let bytes = slotted ? layers * experts.stride : 0;
+  for (const { name, dtype, shape, byteLength } of tensors) {
+    if (/^(mtp|model\.visual)\./.test(name) || name.includes(".mlp.experts.")) continue;
+    if (slotted && name.includes(".mlp.shared_expert.")) continue;
+    if (!tiedEmbeddings && name.endsWith("embed_tokens.weight")) continue;
+    const widened = shape.length !== 2 && dtype === "BF16" ? 2 : 1;
+    bytes += Math.ceil(byteLength * widened / 16) * 16;
+  }
+  return bytes;
+}
+
+function isQuantised(tensors: Iterable<SizedTensor>, part: string): boolean {
+  return [...tensors].some(({ name }) => name.includes(part) && name.endsWith(SCALE_SUFFIX));
+}
