@@ -136,6 +136,9 @@ export class ExpertStage {
           );
         }
         masked = index > 0 || !isLast;
+        if (masked) {
+          device.queue.writeBuffer(step, STEP.moreWaves * 4, Uint32Array.of(isLast ? 0 : 1));
+        }
         // Without a mask, experts of earlier waves that are still resident would be computed again.
         if (masked) device.queue.writeBuffer(tables[layer]!, 0, only(pager.table(layer), experts));
         dispatches += this.#record(programs.layers[layer]!.experts, shape);

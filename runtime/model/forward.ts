@@ -25,7 +25,7 @@ export interface LayerPrograms {
   readonly route: Program;
   /** The routed experts that are resident now; may run several times, each time with others. */
   readonly experts: Program;
-  /** Adds the experts' outputs to the residual stream. */
+  /** Adds the experts' outputs to the residual stream, where `experts` has not. */
   readonly combine: Program;
 }
 
@@ -164,7 +164,7 @@ function addBlock(
   };
   addRoute(route, phase, moe);
   addExperts(experts, phase, moe);
-  addCombine(combine, moe);
+  addCombine(combine, phase, moe);
 }
 
 function addNorm(

@@ -13,13 +13,15 @@ import {
 import {
   downExperts,
   downGrid,
+  downSumExperts,
+  downSumGrid,
   type ExpertShape,
   expertSizes,
   gateUpExperts,
   gateUpGrid,
 } from "../../shaders/moe_experts/moe_experts.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
-import { type ProductCut, productCut } from "../../shaders/common/products.ts";
+import { productCut } from "../../shaders/common/products.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
@@ -127,7 +129,7 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
  */
 export function addExperts(program: Program, phase: Phase, parts: MoeParts): void {
   const { weights: { pool }, sizes, maxRows } = parts;
-  const shapes = pool.chunks.map(({ firstSlot, slots }): ExpertShape => ({
+  const shapes = pool.chunks.map(({ firstSlot, slots }, i): ExpertShape => ({
     ...sizes,
     experts: sizes.experts + 1,
     topK: moeRanks(sizes),
@@ -135,22 +137,24 @@ export function addExperts(program: Program, phase: Phase, parts: MoeParts): voi
     format: pool.format,
     firstSlot,
     slots,
+    moreChunks: i < pool.chunks.length - 1,
   }));
   if (phase === "prefill") addGroups(program, parts, shapes[0]!);
   pool.chunks.forEach(({ buffer }, i) => {
-    addChunk(program, 1, parts, { shape: shapes[i]!, buffer });
-    if (phase === "prefill") addChunk(program, 8, parts, { shape: shapes[i]!, buffer });
+    addFewRows(program, parts, { shape: shapes[i]!, buffer });
+    if (phase === "prefill") addManyRows(program, parts, { shape: shapes[i]!, buffer });
   });
 }
 
-/** Adds the weighted sum of routed and shared experts to the residual stream. */
-export function addCombine(program: Program, parts: MoeParts): void {
+/** Adds the weighted sum of routed and shared experts to the residual stream, where the experts have not: of many rows. */
+export function addCombine(program: Program, phase: Phase, parts: MoeParts): void {
+  if (phase === "decode") return;
   const { step, scratch, sizes, h } = parts;
   const shape = { hidden: sizes.hidden, ranks: moeRanks(sizes) };
   program.add(
     moeCombine(shape),
     { step, outputs: scratch.expertOut!, weights: scratch.routeWeights!, h },
-    (s) => moeCombineGrid(shape, s),
+    gridFor(8, (s) => moeCombineGrid(shape, s)),
   );
 }
 
@@ -170,40 +174,68 @@ function addGroups(program: Program, parts: MoeParts, shape: ExpertShape): void 
   );
 }
 
-/** One chunk of the pool, with tiles of so many pairs. */
+/** One chunk of the pool. */
 interface Chunk {
   readonly shape: ExpertShape;
   readonly buffer: GPUBuffer;
 }
 
-/** Adds the experts of one chunk for few rows (pair by pair) or for many (by tiles of an expert's pairs). */
-function addChunk(
-  program: Program,
-  tile: 1 | 8,
-  parts: MoeParts,
-  { shape, buffer }: Chunk,
-): void {
-  const { step, x, scratch, weights } = parts;
-  const cut: ProductCut = productCut(tile, program.kernels.software);
-  const pairs = tile === 1 ? { ids: idsOf(parts) } : { groups: scratch.expertGroups! };
+/** Adds the experts of one chunk for few rows, pair by pair, and their sum once all of a row are there. */
+function addFewRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk): void {
+  const { x, h, scratch } = parts;
+  const cut = productCut(1, program.kernels.software);
+  const common = { ...bindingsOf(program, parts, { shape, buffer }), ids: idsOf(parts) };
+  program.add(
+    gateUpExperts(shape.format, cut),
+    { ...common, x, act: scratch.expertAct! },
+    gridFor(1, (s) => gateUpGrid(shape, cut, s)),
+  );
+  program.add(
+    downSumExperts(shape.format, cut, { ...shape, parallel: !program.kernels.software }),
+    {
+      ...common,
+      x: scratch.expertAct!,
+      weights: scratch.routeWeights!,
+      outputs: scratch.expertOut!,
+      h,
+    },
+    gridFor(1, (s) => downSumGrid(shape, cut, s)),
+  );
+}
+
+/** Adds the experts of one chunk for many rows, by tiles of an expert's pairs. */
+function addManyRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk): void {
+  const { x, scratch } = parts;
+  const cut = productCut(8, program.kernels.software);
   const common = {
+    ...bindingsOf(program, parts, { shape, buffer }),
+    groups: scratch.expertGroups!,
+  };
+  program.add(
+    gateUpExperts(shape.format, cut),
+    { ...common, x, act: scratch.expertAct! },
+    gridFor(8, (s) => gateUpGrid(shape, cut, s)),
+  );
+  program.add(
+    downExperts(shape.format, cut),
+    { ...common, x: scratch.expertAct!, y: scratch.expertOut! },
+    gridFor(8, (s) => downGrid(shape, cut, s)),
+  );
+}
+
+/** What all kernels of a chunk read beside their pairs. */
+function bindingsOf(
+  program: Program,
+  { step, weights }: MoeParts,
+  { shape, buffer }: Chunk,
+): Readonly<Record<string, GPUBuffer>> {
+  return {
     step,
-    ...pairs,
     table: weights.pool.table,
     codes: buffer,
     scales: buffer,
     sizes: sizesOf(program, shape),
   };
-  program.add(
-    gateUpExperts(shape.format, cut),
-    { ...common, x, act: scratch.expertAct! },
-    gridFor(tile, (s) => gateUpGrid(shape, cut, s)),
-  );
-  program.add(
-    downExperts(shape.format, cut),
-    { ...common, x: scratch.expertAct!, y: scratch.expertOut! },
-    gridFor(tile, (s) => downGrid(shape, cut, s)),
-  );
 }
 
 function sizesOf(program: Program, shape: ExpertShape): GPUBuffer {

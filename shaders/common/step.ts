@@ -8,7 +8,14 @@ export const STEP_WGSL: string = source;
 export const NONE = 0xffffffff;
 
 /** Words of the `Step` header and the place of each field. */
-export const STEP = { words: 8, rows: 0, segments: 1, headRows: 2, stopped: 3 } as const;
+export const STEP = {
+  words: 8,
+  rows: 0,
+  segments: 1,
+  headRows: 2,
+  stopped: 3,
+  moreWaves: 5,
+} as const;
 
 /** Words of one `Row`. */
 export const ROW = { words: 4, cacheIndex: 0, segment: 1, token: 2 } as const;

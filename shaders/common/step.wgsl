@@ -9,7 +9,7 @@ struct Step {
   head_rows: u32,   // rows whose logits are wanted
   stopped: u32,     // 0, or 1 + the layer whose experts are not resident: later kernels return at once
   layer_limit: u32, // reserved
-  reserved0: u32,
+  more_waves: u32,  // 1: experts of the same layer follow in another wave
   reserved1: u32,
   reserved2: u32,
 }

@@ -1,11 +1,18 @@
 /** The routed experts of a step: down(silu(gate x) * up x) for every pair (row, rank). @module */
 import { expertLayout } from "../common/expert_layout.ts";
 import { type FormatName, FORMATS, UNIT } from "../common/formats.ts";
-import { cutConstants, type ProductCut, PRODUCTS_WGSL, rowsOfCut } from "../common/products.ts";
+import {
+  cutConstants,
+  PRODUCT_THREADS,
+  type ProductCut,
+  PRODUCTS_WGSL,
+  rowsOfCut,
+} from "../common/products.ts";
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import down from "./down.wgsl" with { type: "text" };
+import downSum from "./down_sum.wgsl" with { type: "text" };
 import experts from "./experts.wgsl" with { type: "text" };
 import gateUp from "./gate_up.wgsl" with { type: "text" };
 import { GROUPS_WGSL, type GroupShape, mostTiles, SIZES_WGSL } from "./groups.ts";
@@ -22,6 +29,8 @@ export interface ExpertShape extends GroupShape {
   /** The chunk's slots: only pairs whose expert lies in one of them are computed. */
   readonly firstSlot: number;
   readonly slots: number;
+  /** Whether other chunks of the pool follow; not unless said. */
+  readonly moreChunks?: boolean;
 }
 
 /**
@@ -58,6 +67,58 @@ export function downGrid(shape: ExpertShape, cut: ProductCut, step: StepShape): 
   return [ceilDiv(shape.hidden, rowsOfCut(cut)), tilesOf(shape, cut, step), 1];
 }
 
+/** How many ranks a workgroup of `downSumExperts` holds at a time, at most: bounded by workgroup memory. */
+const MOST_HELD = 12;
+
+/**
+ * h[row] += sum_rank weights[row, rank] down x[row, rank], with a cut of one row: `ids`, `table`, codes, scales and
+ * `sizes` as `gateUpExperts`; x is `act`; weights f32 [rows, topK]; h f32 [rows, hidden]; `outputs` f32 [rows, topK,
+ * hidden] keeps what other chunks or waves computed. `parallel`: every rank has threads of its own.
+ * @throws {RangeError} for another cut than one row, 8 outputs and at most 32 rows of W
+ */
+export function downSumExperts(
+  format: FormatName,
+  cut: ProductCut,
+  { topK, parallel }: { readonly topK: number; readonly parallel: boolean },
+): KernelSpec {
+  if (cut.tile !== 1 || cut.outputs !== 8 || rowsOfCut(cut) > PRODUCT_THREADS) {
+    throw new RangeError(
+      `Cannot sum experts with a cut of ${cut.tile} x ${cut.outputs} and ${cut.lanes} lanes: expected 1 x 8 and at least 8`,
+    );
+  }
+  const held = Math.min(topK, MOST_HELD);
+  const teams = parallel ? held : 1;
+  const { PARTIAL = 0, ...constants } = cutConstants(cut);
+  return {
+    name: `down_sum_${format}`,
+    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + SIZES_WGSL + experts + downSum,
+    bindings: {
+      step: "read",
+      ids: "read",
+      table: "read",
+      codes: "read",
+      scales: "read",
+      x: "read",
+      weights: "read",
+      outputs: "read_write",
+      h: "read_write",
+      sizes: "uniform",
+    },
+    constants: {
+      ...constants,
+      PARTIAL: PARTIAL * held,
+      TEAMS: teams,
+      HELD: held,
+      TEAM_THREADS: teams * PRODUCT_THREADS,
+    },
+  };
+}
+
+/** The grid of `downSumExperts`. */
+export function downSumGrid(shape: ExpertShape, cut: ProductCut, step: StepShape): Grid {
+  return [ceilDiv(shape.hidden, rowsOfCut(cut)), step.rows, 1];
+}
+
 /**
  * The words of the `sizes` uniform.
  * @throws {RangeError} for sizes that are no multiples of 16
@@ -86,6 +147,7 @@ export function expertSizes(shape: ExpertShape): number[] {
     (layout.gateScale?.offset ?? 0) / 2,
     (layout.upScale?.offset ?? 0) / 2,
     (layout.downScale?.offset ?? 0) / 2,
+    Number(!shape.moreChunks),
   ];
 }
 

@@ -17,6 +17,6 @@ struct Sizes {
   gate_scales: u32,
   up_scales: u32,
   down_scales: u32,
-  reserved0: u32,
+  last_chunk: u32, // 1: no chunk of the pool follows
   reserved1: u32,
 }

@@ -4,6 +4,7 @@ import { DECODE_ROWS, type Matrix } from "../../runtime/model/parts.ts";
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { expertLayout, type ExpertPart } from "../../shaders/common/expert_layout.ts";
 import { dequantizeFp8 } from "../../shaders/common/fp8.ts";
+import { STEP } from "../../shaders/common/step.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import type { Bench } from "./bench.ts";
@@ -79,11 +80,14 @@ function expertParts(
   const table = bench.place(Uint32Array.from({ length: experts + 1 }, (_, i) => i));
   const chunks = [{ firstSlot: 0, slots: experts + 1, buffer: bench.place(pool) }];
   const none: Matrix = { format: "fp8", n: 0, k: 0, scaleRows: 128, slices: [] };
+  const { step } = stepBuffers([{ rows }]);
+  // Keeps the outputs of few rows apart, too, where they are checked.
+  step[STEP.moreWaves] = 1;
   return {
     sizes,
     maxRows: rows,
     layer: 0,
-    step: bench.place(stepBuffers([{ rows }]).step),
+    step: bench.place(step),
     scratch,
     weights: { router: none, shared: null, pool: { format: "fp8", slots: experts, chunks, table } },
     x: bench.place(x),

@@ -1,0 +1,131 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { type ProductCut, productCut } from "../../shaders/common/products.ts";
+import { STEP } from "../../shaders/common/step.ts";
+import { matmulNaive } from "../../shaders/matmul/naive.ts";
+import {
+  downSumExperts,
+  downSumGrid,
+  type ExpertShape,
+  expertSizes,
+} from "../../shaders/moe_experts/moe_experts.ts";
+import { assertClose } from "../assert_close.ts";
+import { testExperts } from "../expert_pool.ts";
+import { runKernel } from "../gpu.ts";
+import { integers, pattern } from "../pattern.ts";
+import { stepBuffers } from "../step.ts";
+
+const SHAPE: ExpertShape = {
+  format: "fp8",
+  hidden: 144,
+  dff: 80,
+  experts: 6,
+  topK: 5,
+  maxRows: 16,
+  firstSlot: 0,
+  slots: 6,
+};
+
+/** Inputs of so many rows, expert e in slot e, and what plain loops make of them. */
+function given(shape: ExpertShape, rows: number) {
+  const { format, hidden, dff, topK } = shape;
+  const experts = testExperts(format, { hidden, dff, count: shape.experts });
+  const pool = new Uint8Array(experts.stride * shape.experts);
+  experts.slots.forEach((slot, i) => pool.set(slot, i * experts.stride));
+  const ids = integers(rows * topK, shape.experts, 3);
+  const x = pattern(rows * topK * dff, 4);
+  const weights = pattern(rows * topK, 5);
+  const h = pattern(rows * hidden, 6);
+  const want = Float64Array.from(h);
+  ids.forEach((id, pair) => {
+    const y = matmulNaive(x.subarray(pair * dff, (pair + 1) * dff), experts.dense[id]!.down, dff);
+    const row = Math.floor(pair / topK);
+    y.forEach((value, i) => want[row * hidden + i]! += weights[pair]! * value);
+  });
+  return { pool, stride: experts.stride, ids, x, weights, h, want };
+}
+
+type Given = ReturnType<typeof given>;
+
+/** Runs one dispatch over the chunk of the pool that `shape` names. */
+function run(
+  shape: ExpertShape,
+  { pool, stride, ids, x, weights }: Given,
+  { h, outputs, more = 0, cut = productCut(1, true), parallel = false }: {
+    readonly h: Float32Array<ArrayBuffer>;
+    readonly outputs: Float32Array<ArrayBuffer>;
+    readonly more?: number;
+    readonly cut?: ProductCut;
+    readonly parallel?: boolean;
+  },
+) {
+  const rows = ids.length / shape.topK;
+  const { step } = stepBuffers([{ rows }]);
+  step[STEP.moreWaves] = more;
+  const codes = new Uint32Array(
+    pool.buffer.slice(shape.firstSlot * stride, (shape.firstSlot + shape.slots) * stride),
+  );
+  return runKernel(
+    downSumExperts(shape.format, cut, { topK: shape.topK, parallel }),
+    {
+      step,
+      ids,
+      table: Uint32Array.from({ length: shape.experts }, (_, id) => id),
+      codes,
+      scales: codes,
+      x,
+      weights,
+      outputs,
+      h,
+      sizes: Uint32Array.from(expertSizes(shape)),
+    },
+    downSumGrid(shape, cut, { rows: rows + 1, segments: 1, headRows: 0, maxContext: 0 }),
+  );
+}
+
+const unwritten = (shape: ExpertShape, rows: number) =>
+  new Float32Array(rows * shape.topK * shape.hidden).fill(NaN);
+
+for (const format of ["fp8", "bf16"] as const) {
+  Deno.test(`downSumExperts() matches naive with any cut, bits free of its threads: ${format}`, async () => {
+    for (const [rows, hidden, dff, topK] of [[1, 16, 16, 1], [3, 144, 80, 5], [2, 272, 144, 14]]) {
+      const shape = { ...SHAPE, format, hidden: hidden!, dff: dff!, topK: topK! };
+      const it = given(shape, rows!);
+      const outputs = unwritten(shape, rows!);
+      for (const software of [true, false]) {
+        const cut = productCut(1, software);
+        const [one, many] = [
+          await run(shape, it, { h: it.h, outputs, cut }),
+          await run(shape, it, { h: it.h, outputs, cut, parallel: true }),
+        ];
+        // f32 sums of up to 144 products, of which up to 14 are added.
+        assertClose(`${rows} x ${hidden} x ${dff}, top ${topK}`, one.h!, it.want, 2e-6);
+        assertEquals(one.h, many.h);
+      }
+    }
+  });
+}
+
+Deno.test("downSumExperts() gives the same bits in chunks and in waves as at once", async () => {
+  const it = given(SHAPE, 3);
+  const once = await run(SHAPE, it, { h: it.h, outputs: unwritten(SHAPE, 3) });
+  const first = { ...SHAPE, slots: 2, moreChunks: true };
+  const last = { ...SHAPE, firstSlot: 2, slots: 4 };
+  const half = await run(first, it, { h: it.h, outputs: unwritten(SHAPE, 3) });
+  assertEquals(half.h, it.h);
+  assertEquals((await run(last, it, { h: it.h, outputs: half.outputs! })).h, once.h);
+  // Waves: the first one's experts are of the last chunk, but the step says that more will come.
+  const wave = await run(last, it, { h: it.h, outputs: unwritten(SHAPE, 3), more: 1 });
+  assertEquals(wave.h, it.h);
+  const rest = { ...SHAPE, slots: 2 };
+  assertEquals((await run(rest, it, { h: it.h, outputs: wave.outputs! })).h, once.h);
+});
+
+Deno.test("downSumExperts() refuses cuts that it was not written for", () => {
+  for (const cut of [productCut(4, true), { ...productCut(1, true), lanes: 4 }]) {
+    assertThrows(
+      () => downSumExperts("fp8", cut, { topK: 2, parallel: false }),
+      RangeError,
+      "Cannot sum experts",
+    );
+  }
+});
