@@ -50,6 +50,8 @@ export interface CoreCounters {
   generatedTokens: number;
   aborted: number;
   failed: number;
+  /** Generations whose room went to an older one; they are computed again. */
+  preempted: number;
 }
 
 /** The loop over all generations. */
@@ -73,6 +75,7 @@ export class EngineCore {
     generatedTokens: 0,
     aborted: 0,
     failed: 0,
+    preempted: 0,
   };
 
   constructor(runner: Runner, cache: SequenceCache, limits: CoreLimits) {
@@ -157,6 +160,7 @@ export class EngineCore {
       this.#dropCancelled();
       this.#admit();
       const scheduled = this.#scheduler.next();
+      this.counters.preempted = this.#scheduler.preempted;
       if (scheduled) await this.#runStep(scheduled);
       await (scheduled || this.#scheduler.running.length > 0 ? turn() : this.#sleep());
     }
@@ -165,7 +169,7 @@ export class EngineCore {
   #admit(): void {
     for (const { sequence, slot } of this.#scheduler.admit()) {
       sequence.start(performance.now());
-      this.counters.cachedTokens += sequence.cached;
+      this.counters.cachedTokens += sequence.computed;
       this.#runner.prepareSampler(slot, sequence.request, sequence.tokens);
     }
   }

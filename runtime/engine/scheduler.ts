@@ -33,6 +33,8 @@ export class Scheduler {
   /** Index is the sampler slot. */
   readonly #running: (Sequence | null)[];
   #decodedLast = false;
+  #servedOldest = false;
+  #preempted = 0;
 
   constructor(limits: SchedulerLimits, cache: SequenceCache) {
     this.#limits = limits;
@@ -45,17 +47,23 @@ export class Scheduler {
     return this.#running.filter((sequence) => sequence !== null).sort((a, b) => a.id - b.id);
   }
 
+  /** How often a running sequence had to give its room to another. */
+  get preempted(): number {
+    return this.#preempted;
+  }
+
   /** Waiting sequences, oldest first. */
   get waiting(): readonly Sequence[] {
     return this.#waiting;
   }
 
   /**
-   * Queues a sequence.
+   * Queues a sequence; those that will start at once do not count as waiting.
    * @throws {EngineError} "overloaded" when the queue is full
    */
   add(sequence: Sequence): void {
-    if (this.#waiting.length >= this.#limits.maxWaiting) {
+    const idle = this.#running.filter((other) => other === null).length;
+    if (this.#waiting.length >= this.#limits.maxWaiting + idle) {
       throw new EngineError(
         "overloaded",
         `Cannot queue the request: ${this.#waiting.length} are waiting already, try again later`,
@@ -95,14 +103,21 @@ export class Scheduler {
 
   /** The next step, or null when nothing runs. Prompts and decoding take turns. */
   next(): ScheduledStep | null {
-    const prefilling = this.running.find((sequence) => sequence.prefilling);
+    const prefilling = this.running.filter((sequence) => sequence.prefilling);
     const decoding = this.running.some((sequence) => !sequence.prefilling);
-    if (prefilling && (!decoding || this.#decodedLast)) {
+    if (prefilling.length > 0 && (!decoding || this.#decodedLast)) {
       this.#decodedLast = false;
-      return this.#chunk(prefilling);
+      return this.#chunk(this.#nextPrompt(prefilling));
     }
     this.#decodedLast = true;
     return decoding ? this.#decode() : null;
+  }
+
+  /** The oldest prompt and the one with least to do, in turn: a short one need not wait for a long one. */
+  #nextPrompt(prefilling: readonly Sequence[]): Sequence {
+    this.#servedOldest = !this.#servedOldest;
+    if (this.#servedOldest) return prefilling[0]!;
+    return prefilling.reduce((least, other) => left(other) < left(least) ? other : least);
   }
 
   #decode(): ScheduledStep | null {
@@ -131,10 +146,11 @@ export class Scheduler {
     };
   }
 
-  /** Makes room for `length` tokens, taking it from the youngest other sequence when there is none. */
+  /** Makes room for `length` tokens, taking it from the youngest sequence of the arena when there is none. */
   #grow(sequence: Sequence, length: number): boolean {
+    const { arena } = sequence.state!;
     while (!this.#cache.grow(sequence.state!, length)) {
-      const youngest = this.running.at(-1)!;
+      const youngest = this.running.findLast(({ state }) => state?.arena === arena)!;
       this.#preempt(youngest);
       if (youngest === sequence) return false;
     }
@@ -144,8 +160,9 @@ export class Scheduler {
   /** Sends a running sequence back to the head of the queue; its tokens are computed again later. */
   #preempt(sequence: Sequence): void {
     this.remove(sequence);
-    sequence.computed = 0;
+    sequence.rewind();
     this.#waiting.unshift(sequence);
+    this.#preempted++;
   }
 
   #segment(sequence: Sequence, end: number): StepSegment {
@@ -167,11 +184,15 @@ export class Scheduler {
   }
 }
 
-/** The last row of the last chunk is sampled; where the prompt is scored, every row is. */
+function left(sequence: Sequence): number {
+  return sequence.tokens.length - sequence.computed;
+}
+
+/** The last row of the last chunk is sampled; where the prompt is still to be scored, every row is. */
 function chunkHeads(sequence: Sequence, end: number): HeadRow[] {
   const heads: HeadRow[] = [];
   const rows = end - sequence.computed;
-  if (sequence.request.promptLogprobs !== undefined) {
+  if (sequence.request.promptLogprobs !== undefined && sequence.generated === 0) {
     for (let row = 0; row < rows; row++) {
       const next = sequence.computed + row + 1;
       if (next < sequence.promptLength) heads.push({ row, forced: sequence.tokens[next]! });

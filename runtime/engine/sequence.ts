@@ -26,7 +26,7 @@ export class Sequence {
   state: SequenceState | null = null;
   /** Set by the owner of the stream; the sequence leaves before the next step. */
   cancelled = false;
-  readonly #scores: TokenScore[] = [];
+  #scores: TokenScore[] = [];
   readonly #arrivedMs: number;
   #startedMs = 0;
   #firstTokenMs = 0;
@@ -68,6 +68,12 @@ export class Sequence {
   /** Marks the start of computing. */
   start(nowMs: number): void {
     if (this.#startedMs === 0) this.#startedMs = nowMs;
+  }
+
+  /** Forgets what is computed, after the state was given up; what was generated stays. */
+  rewind(): void {
+    this.computed = 0;
+    this.#scores = [];
   }
 
   /** Keeps the score of one prompt token. */

@@ -14,8 +14,12 @@ class Bench {
   readonly core: EngineCore;
   #nextId = 0;
 
-  constructor(pages = 1000, limits: { maxWaiting?: number; contextLength?: number } = {}) {
-    this.cache = new ScriptedCache(pages);
+  constructor(
+    pages = 1000,
+    limits: { maxWaiting?: number; contextLength?: number } = {},
+    arenas = 1,
+  ) {
+    this.cache = new ScriptedCache(pages, arenas);
     this.core = new EngineCore(this.runner, this.cache, {
       maxSequences: 3,
       maxWaiting: 8,
@@ -155,13 +159,29 @@ Deno.test("EngineCore frees a cancelled sequence after the step in flight, in pr
   }
 });
 
-Deno.test("EngineCore refuses what the queue cannot hold and serves the rest", async () => {
-  const bench = new Bench(1000, { maxWaiting: 2 });
-  const outcomes = Array.from({ length: 5 }, () => bench.generate(request(4)));
+Deno.test("EngineCore refuses what neither a slot nor the queue can hold, and serves the rest", async () => {
+  for (const [maxWaiting, served] of [[2, 5], [0, 3]] as const) {
+    const bench = new Bench(1000, { maxWaiting });
+    const outcomes = Array.from({ length: 7 }, () => bench.generate(request(4)));
+    bench.core.start();
+    const codes = (await Promise.all(outcomes)).map(({ error }) => error?.code ?? "done");
+    await bench.core.stop();
+    assertEquals(codes, [
+      ...new Array<string>(served).fill("done"),
+      ...new Array<string>(7 - served).fill("overloaded"),
+    ]);
+  }
+});
+
+Deno.test("EngineCore lets a short prompt by while it computes a long one", async () => {
+  const bench = new Bench();
+  const long = bench.generate(request(200, { maxTokens: 1 }));
+  const short = bench.generate(request(30, { maxTokens: 1 }));
   bench.core.start();
-  const codes = (await Promise.all(outcomes)).map(({ error }) => error?.code ?? "done");
+  await Promise.all([long, short]);
   await bench.core.stop();
-  assertEquals(codes, ["done", "done", "overloaded", "overloaded", "overloaded"]);
+  const shapes = bench.runner.steps.map(({ segments }) => segments[0]!.tokens.length);
+  assertEquals(shapes, [40, 30, 40, 40, 40, 40]);
 });
 
 Deno.test("EngineCore sends the youngest back when KV runs out, and its answer is the same", async () => {
@@ -174,6 +194,37 @@ Deno.test("EngineCore sends the youngest back when KV runs out, and its answer i
   assertEquals(ids(outcomes[0]!), Array.from({ length: 60 }, (_, i) => 159 + i));
   assertEquals(ids(outcomes[1]!), Array.from({ length: 50 }, (_, i) => 129 + i));
   assertEquals(bench.cache.free, 5);
+});
+
+Deno.test("EngineCore scores a prompt once, also when it had to begin again", async () => {
+  const bench = new Bench(5);
+  const first = bench.generate(request(60, { maxTokens: 40 }));
+  const scored = bench.generate(request(90, { promptLogprobs: 0, maxTokens: 40 }));
+  bench.core.start();
+  const [, { events }] = await Promise.all([first, scored]);
+  await bench.core.stop();
+  assert(bench.core.counters.preempted > 0);
+  const scores = events.filter((event) => event.type === "prompt_scores");
+  assertEquals(scores.length, 1);
+  const wanted = Array.from({ length: 89 }, (_, i) => i + 1);
+  assertEquals(scores[0]!.scores.map(({ id }) => id), wanted);
+});
+
+Deno.test("EngineCore takes room from sequences of the same arena only", async () => {
+  const bench = new Bench(3, {}, 2);
+  const [first, second] = [60, 40].map((maxTokens) => bench.generate(request(30, { maxTokens })));
+  const third = bench.generate(request(30, { maxTokens: 40 }));
+  bench.core.start();
+  const outcomes = await Promise.all([first, second, third]);
+  await bench.core.stop();
+  assertEquals(outcomes.map((outcome) => ids(outcome!).length), [60, 40, 40]);
+  // The third shares the arena of the first; the second, younger than the first too, stays.
+  assert(bench.core.counters.preempted > 0);
+  const seconds = bench.runner.steps.flatMap(({ segments }) =>
+    segments.filter(({ arena }) => arena === 1).map(({ context }) => context)
+  );
+  assertEquals(seconds.filter((context) => context === 0).length, 1);
+  assertEquals(bench.cache.free, 6);
 });
 
 Deno.test("EngineCore fails the sequences of a broken step and goes on with the others", async () => {

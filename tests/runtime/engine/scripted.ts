@@ -34,19 +34,28 @@ export class ScriptedRunner implements Runner {
   prepareSampler(_slot: number, _request: GenerateRequest, _tokens: readonly number[]): void {}
 }
 
-/** Room for `pages` pages in all; remembers nothing. */
+/** Room for `pages` pages in each of `arenas` arenas, which sequences take in turn; remembers nothing. */
 export class ScriptedCache implements SequenceCache {
   readonly checkpoints: number[] = [];
-  free: number;
+  readonly #free: number[];
   readonly #pages: number;
+  #admitted = 0;
 
-  constructor(pages: number) {
-    this.free = this.#pages = pages;
+  constructor(pages: number, arenas = 1) {
+    this.#free = new Array<number>(arenas).fill(pages);
+    this.#pages = pages * arenas;
+  }
+
+  /** Free pages of all arenas. */
+  get free(): number {
+    return this.#free.reduce((sum, free) => sum + free, 0);
   }
 
   admit(tokens: readonly number[]): Admitted | null {
-    if (this.free === 0) return null;
-    const state = { arena: 0, pages: [], stateRead: null, stateWrite: 0 };
+    const arena = this.#admitted % this.#free.length;
+    if (this.#free[arena] === 0) return null;
+    this.#admitted++;
+    const state = { arena, pages: [], stateRead: null, stateWrite: 0 };
     this.grow(state, Math.min(32, tokens.length));
     return { state, cached: 0 };
   }
@@ -54,8 +63,8 @@ export class ScriptedCache implements SequenceCache {
   grow(state: SequenceState, length: number): boolean {
     const pages = state.pages as number[];
     const more = Math.ceil(length / 32) - pages.length;
-    if (more > this.free) return false;
-    for (let i = 0; i < more; i++) pages.push(this.free--);
+    if (more > this.#free[state.arena]!) return false;
+    for (let i = 0; i < more; i++) pages.push(this.#free[state.arena]!--);
     return true;
   }
 
@@ -68,7 +77,7 @@ export class ScriptedCache implements SequenceCache {
   }
 
   release(state: SequenceState): void {
-    this.free += state.pages.length;
+    this.#free[state.arena]! += state.pages.length;
   }
 
   usage(): number {
