@@ -20,6 +20,7 @@ export class Bench {
   readonly #runs: number;
   readonly #kernels: KernelCache;
   readonly #readback: Readback;
+  /** Those that `clear()` frees; the device frees the rest. */
   readonly #buffers: GPUBuffer[] = [];
 
   private constructor(gpu: Gpu, readback: Readback, runs: number) {

@@ -2,7 +2,7 @@
 import type { Program } from "../../runtime/gpu/program.ts";
 import { Pools } from "../../runtime/synth/pool.ts";
 import type { Grid, KernelSpec } from "../../shaders/kernel_spec.ts";
-import type { Bench } from "./bench.ts";
+import { Bench } from "./bench.ts";
 import copy from "./copy.wgsl" with { type: "text" };
 import read from "./read.wgsl" with { type: "text" };
 
@@ -53,6 +53,17 @@ export class Ceilings {
   /** Bytes a second of a plain copy, each byte counted once. */
   async copy(): Promise<number> {
     return BYTES / await this.#bench.seconds(this.#copy, SHAPE);
+  }
+}
+
+/** Bytes a second of both kernels, measured now on a device of their own. */
+export async function ceilingsNow(runs: number): Promise<{ read: number; copy: number }> {
+  const bench = await Bench.open(runs);
+  try {
+    const ceilings = await Ceilings.open(bench);
+    return { read: await ceilings.read(), copy: await ceilings.copy() };
+  } finally {
+    await bench.close();
   }
 }
 

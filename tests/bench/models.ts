@@ -5,6 +5,7 @@ import { openSnapshot } from "../../weights/mod.ts";
 import { complete, greedy, openTestEngine } from "../engine_fixture.ts";
 import { integers } from "../pattern.ts";
 import { median } from "./bench.ts";
+import { ceilingsNow } from "./ceilings.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { expectedOf } from "./expected.ts";
 import { type KernelReport, MATRICES } from "./kernels.ts";
@@ -23,9 +24,9 @@ export interface ModelResult {
   readonly weightBytesPerToken: number;
   /** Of weights, while decoding one sequence. */
   readonly gigabytesPerSecond: number;
-  /** That rate over those of the kernels that only copy and only read. */
-  readonly ofCopy?: number;
-  readonly ofRead?: number;
+  /** That rate over those of the kernels that only copy and only read, measured right after it. */
+  readonly ofCopy: number;
+  readonly ofRead: number;
   /** Time of the kernels by themselves over the time of a token; real sizes only. */
   readonly ofKernels?: number;
 }
@@ -34,7 +35,7 @@ export interface ModelResult {
 export interface ModelRuns {
   /** Repetitions of each measurement. */
   readonly runs: number;
-  /** For ratios; absent: none. */
+  /** What the kernels reach by themselves, where they were measured. */
   readonly kernels: KernelReport | null;
   readonly log: (line: string) => void;
 }
@@ -77,6 +78,7 @@ export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Prom
     }
     const workload = new Workload(engine, config.vocab);
     const decode = await repeated(options.runs, () => workload.decode(1));
+    const ceilings = await ceilingsNow(options.runs);
     const batch = await repeated(options.runs, () => workload.decode(BATCH));
     const prefill = await repeated(options.runs, () => workload.prefill());
     const snapshot = openSnapshot(folder);
@@ -93,9 +95,8 @@ export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Prom
       dispatchesPerToken: await workload.dispatches(),
       weightBytesPerToken: bytes,
       gigabytesPerSecond: bytes / decode / 1e9,
-      ...(kernels
-        ? { ofCopy: bytes / decode / kernels.copy, ofRead: bytes / decode / kernels.read }
-        : {}),
+      ofCopy: bytes / decode / ceilings.copy,
+      ofRead: bytes / decode / ceilings.read,
       ...(kernels && realSizes
         ? { ofKernels: kernelSeconds(kernels, config, MATRICES.head.n) / decode }
         : {}),

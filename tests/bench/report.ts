@@ -20,8 +20,8 @@ export function ceilingLine({ read, copy }: Pick<KernelReport, "read" | "copy">)
 /** One model's lines. */
 export function modelLines(result: ModelResult): string {
   const ratios = [
-    ...(result.ofCopy === undefined ? [] : [`${percent(result.ofCopy)} of copy`]),
-    ...(result.ofRead === undefined ? [] : [`${percent(result.ofRead)} of read`]),
+    `${percent(result.ofCopy)} of copy`,
+    `${percent(result.ofRead)} of read`,
     ...(result.ofKernels === undefined ? [] : [`kernels alone ${percent(result.ofKernels)}`]),
   ];
   const weights = `${digits(result.gigabytesPerSecond)} GB/s of weights`;
