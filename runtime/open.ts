@@ -2,6 +2,7 @@
 import type { Counters, EngineStatus, ModelInfo } from "./contract.ts";
 import { EngineCore } from "./engine/core.ts";
 import { buildRunner, type BuiltRunner } from "./engine/build.ts";
+import type { OnRoute } from "./experts/trace.ts";
 import { openGpu } from "./gpu/device.ts";
 import type { EngineOptions } from "./options.ts";
 import { planTable } from "./plan.ts";
@@ -28,6 +29,8 @@ export interface OpenHooks {
   readonly log?: (line: string) => void;
   /** Pretend that a storage binding cannot be larger (bytes); for tests of the splitting. */
   readonly maxBinding?: number;
+  /** Told of the experts that the routers choose; all steps take the way of paging then. */
+  readonly onRoute?: OnRoute;
 }
 
 /** Snapshots beyond this are no test or demo. */
@@ -59,6 +62,7 @@ export async function openEngine(
   const built = await buildRunner(gpu, snapshot, config, options, (phase, done, total) => {
     onStatus({ state: "loading", phase, done, total });
   });
+  if (hooks.onRoute) built.stage?.watch(hooks.onRoute);
   log(`memory plan:\n${planTable(built.plan)}`);
   const core = new EngineCore(built.runner, built.cache, {
     maxSequences: options.maxSequences,

@@ -45,6 +45,8 @@ export interface BuiltRunner {
   readonly chunkRows: number;
   /** Pages experts; null in a dense model. */
   readonly pager: ExpertPager | null;
+  /** Runs the layers that page; null in a dense model. */
+  readonly stage: ExpertStage | null;
   counters(): Record<string, number>;
   close(): Promise<void>;
 }
@@ -186,6 +188,7 @@ export async function buildRunner(
     plan,
     chunkRows: bounds.maxRows,
     pager,
+    stage: experts,
     counters: () => ({
       ...runner.counters,
       ...pager?.counters,

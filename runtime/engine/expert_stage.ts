@@ -7,6 +7,7 @@
 import { NONE, STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { ExpertPager } from "../experts/pager.ts";
+import type { OnRoute } from "../experts/trace.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
@@ -42,15 +43,21 @@ export class ExpertStage {
   readonly #parts: ExpertStageParts;
   /** Layers submitted at a time: doubles while nothing is missing, falls to the distance of a miss. */
   #window: number;
+  readonly #watchers: OnRoute[] = [];
 
   constructor(parts: ExpertStageParts, layers: number) {
     this.#parts = parts;
     this.#window = layers;
   }
 
-  /** Whether nothing is left to page: every expert is resident, the step needs no stops. */
+  /** Tells `onRoute` of each layer of each step from now on; it must not keep the ids. */
+  watch(onRoute: OnRoute): void {
+    this.#watchers.push(onRoute);
+  }
+
+  /** Whether nothing is left to page, every expert being resident, and nobody wants to know the routing. */
   isIdle(): boolean {
-    return this.#parts.pager.isComplete();
+    return this.#parts.pager.isComplete() && this.#watchers.length === 0;
   }
 
   /** Runs embedding and all layers; on return all work is submitted. */
@@ -76,6 +83,9 @@ export class ExpertStage {
       for (let layer = from; layer < end; layer++) {
         this.#parts.pager.touch(layer, ids[layer - from]!);
       }
+      ids.slice(0, end - from + Number(stopped > 0)).forEach((layerIds, index) => {
+        for (const onRoute of this.#watchers) onRoute(from + index, layerIds, shape.rows);
+      });
       this.#window = stopped === 0
         ? Math.min(layers.length, this.#window * 2)
         : Math.max(1, end - from);

@@ -91,7 +91,7 @@ export class ExpertPager {
     this.#options = options;
     this.#pools = Array.from(
       { length: layers },
-      () => new SlotPool(experts, slots, policy(slots)),
+      (_, layer) => new SlotPool(experts, slots, policy(slots, layer)),
     );
   }
 

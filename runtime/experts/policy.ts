@@ -3,13 +3,13 @@
 /** Keeps the order of use of one layer's slots. One instance a layer: layers never compete. */
 export interface EvictionPolicy {
   /** The expert in this slot was used, or has just come in. */
-  touched(slot: number): void;
+  touched(slot: number, expert: number): void;
   /** One of the slots for which `mayEvict` is true, or undefined if it is true for none. */
   victim(mayEvict: (slot: number) => boolean): number | undefined;
 }
 
 /** Makes the policy of a layer with so many slots. */
-export type PolicyFactory = (slots: number) => EvictionPolicy;
+export type PolicyFactory = (slots: number, layer: number) => EvictionPolicy;
 
 /** The least recently used slot gives way; among slots never used the lowest. */
 export class LruPolicy implements EvictionPolicy {
@@ -27,13 +27,21 @@ export class LruPolicy implements EvictionPolicy {
 
   /** See `EvictionPolicy`. */
   victim(mayEvict: (slot: number) => boolean): number | undefined {
-    let best: number | undefined;
-    let bestUse = Infinity;
-    this.#lastUse.forEach((use, slot) => {
-      if (use >= bestUse || !mayEvict(slot)) return;
-      best = slot;
-      bestUse = use;
-    });
-    return best;
+    return lowest(this.#lastUse, mayEvict);
   }
+}
+
+/** The first slot with the lowest value among those that may be evicted, or undefined. */
+export function lowest(
+  values: Float64Array,
+  mayEvict: (slot: number) => boolean,
+): number | undefined {
+  let best: number | undefined;
+  let bestValue = Infinity;
+  values.forEach((value, slot) => {
+    if (value >= bestValue || !mayEvict(slot)) return;
+    best = slot;
+    bestValue = value;
+  });
+  return best;
 }

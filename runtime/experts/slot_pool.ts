@@ -108,7 +108,7 @@ export class SlotPool {
   /** Tells the policy that a resident expert was used. */
   touch(expert: number): void {
     const slot = this.slotOf(expert);
-    if (slot !== NONE) this.#policy.touched(slot);
+    if (slot !== NONE) this.#policy.touched(slot, expert);
   }
 
   /** Ends all pins. */

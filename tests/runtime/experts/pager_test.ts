@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ExpertPager, type Wave } from "../../../runtime/experts/pager.ts";
 import { NONE } from "../../../shaders/common/step.ts";
-import { generator, makeTrace } from "./trace.ts";
+import { neededExperts } from "../../../runtime/experts/trace.ts";
+import {
+  generator,
+  type SyntheticOptions,
+  syntheticTrace,
+} from "../../../runtime/replay/synthetic.ts";
 
 interface Sizes {
   readonly experts: number;
@@ -107,6 +112,13 @@ Deno.test("ExpertPager runs waves over more experts than slots, loading each onc
   // The least recently used of wave 2 stayed longest ago: 1 and 3 gave way, 4 remains.
   assert(bench.pager.isResident(0, [4, 5, 7]));
 });
+
+/** For each step the distinct experts that one layer needs. */
+function makeTrace(options: Omit<SyntheticOptions, "layers">): Uint32Array[] {
+  return syntheticTrace({ layers: 1, ...options }).steps.map(({ layers }) =>
+    Uint32Array.from(neededExperts(layers[0]!))
+  );
+}
 
 /** Hits of a plain LRU list, for single-row steps that fit the slots. */
 function lruHits(trace: Uint32Array[], slots: number): number {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { planWaves } from "../../../runtime/experts/waves.ts";
-import { generator } from "./trace.ts";
+import { generator } from "../../../runtime/replay/synthetic.ts";
 
 function residency(experts: number, slots: number, resident: number[] = []) {
   return { experts, slots, has: (expert: number) => resident.includes(expert) };
