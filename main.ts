@@ -42,7 +42,9 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     apiKeys: server.apiKeys,
   });
   const { host, port, finished } = await serve(app, { ...server, engine });
-  console.error(`deltapage: listening on http://${host}:${port}`);
+  console.error(
+    `deltapage: listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+  );
   void showLoading(engine, modelId);
   const served = finished.then(() => engine.close()).then(() => 0);
   const broken = engine.broken.then((error) => {

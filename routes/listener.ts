@@ -40,7 +40,7 @@ export async function listen(answer: Answerer, host: string, port: number): Prom
           `Cannot listen on ${host} port ${port}: ${message}; choose others with --host and --port`,
         ),
       ));
-    server.listen(port, host, resolve);
+    server.listen(port, addressOf(host), resolve);
   });
   const address = server.address() as { readonly address: string; readonly port: number };
   return {
@@ -54,6 +54,11 @@ export async function listen(answer: Answerer, host: string, port: number): Prom
       clearTimeout(timer);
     },
   };
+}
+
+/** Looking a name up would need the permission for an address that nobody can know beforehand. */
+function addressOf(host: string): string {
+  return host === "localhost" ? "127.0.0.1" : host.replace(/^\[(.*)\]$/, "$1");
 }
 
 async function exchange(

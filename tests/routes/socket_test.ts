@@ -155,6 +155,16 @@ describe("a server with an open socket", () => {
     assertStringIncludes(await exchange(last.replace("/livez", "//")), "HTTP/1.1 400 ");
   });
 
+  it("listens on a name, and takes an address in brackets", async () => {
+    await listen();
+    const { app, engine } = mocks;
+    for (const host of ["localhost", "[127.0.0.1]"]) {
+      const other = await serve(app, { host, port: 0, drainSeconds: 0, engine });
+      assertEquals(other.host, "127.0.0.1");
+      await other.stop();
+    }
+  });
+
   it("says that an address is in use", async () => {
     await listen();
     const { app, engine } = mocks;
