@@ -8,7 +8,7 @@ import { type DeltaState, type KvArena, type KvFormat, PAGE_TOKENS } from "./par
 export interface CacheSizes {
   /** S of one slot, f32. */
   readonly stateSlot: number;
-  /** Convolution window of one slot, f32. */
+  /** Rings of the convolution's inputs in one slot, f32. */
   readonly convSlot: number;
   /** The K, or the V, of one page. */
   readonly kvPage: number;
@@ -35,7 +35,7 @@ export function cacheSizes({ delta, attention }: ModelConfig, kvFormat: KvFormat
   const channels = 2 * delta.keyHeads * delta.keyDim + delta.valueHeads * delta.valueDim;
   return {
     stateSlot: 4 * delta.valueHeads * delta.keyDim * delta.valueDim,
-    convSlot: 4 * (delta.convKernel - 1) * channels,
+    convSlot: 4 * delta.convKernel * channels,
     kvPage: KV_FORMATS[kvFormat].elementBytes * attention.kvHeads * PAGE_TOKENS * attention.headDim,
   };
 }

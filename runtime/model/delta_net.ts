@@ -1,4 +1,4 @@
-/** Adds a Gated DeltaNet mixer, between its projections, to a program. @module */
+/** Adds a Gated DeltaNet mixer, between its large projections, to a program. @module */
 import { causalConv, causalConvGrid } from "../../shaders/causal_conv/causal_conv.ts";
 import {
   DELTA_COEFFICIENTS,
@@ -11,6 +11,7 @@ import { gatedRmsNorm, gatedRmsNormGrid } from "../../shaders/gated_rms_norm/gat
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Program } from "../gpu/program.ts";
 import type { DeltaConfig } from "./config.ts";
+import { addMatmul } from "./linear.ts";
 import {
   DECODE_ROWS,
   type DeltaState,
@@ -25,18 +26,18 @@ export interface DeltaNetParts {
   readonly steps: StepBuffers;
   /** Buffers of the sizes that `deltaScratch` names. */
   readonly scratch: Scratch;
-  readonly weights: Pick<DeltaWeights, "conv" | "aLog" | "dtBias" | "norm">;
+  readonly weights: Pick<DeltaWeights, "ba" | "conv" | "aLog" | "dtBias" | "norm">;
   readonly state: DeltaState;
   /** Sizes that the kernels know, at most 4 taps; the epsilon is that of the gated norm. */
-  readonly shape: DeltaConfig & { readonly epsilon: number };
+  readonly shape: DeltaConfig & { readonly hidden: number; readonly epsilon: number };
 }
 
 /** Where the mixer reads and writes; f32, C = 2 keyHeads keyDim + V, V = valueHeads valueDim. */
 export interface DeltaNetIo {
+  /** [rows, hidden]: the normed input. */
+  readonly x: GPUBuffer;
   /** [rows, C + V]: W_qkvz x. */
   readonly mixed: GPUBuffer;
-  /** [rows, 2 valueHeads]: W_ba x. */
-  readonly ba: GPUBuffer;
   /** [rows, V]: normed and gated, what the output projection takes. */
   readonly out: GPUBuffer;
 }
@@ -47,14 +48,15 @@ export function deltaScratch(shape: DeltaConfig, maxRows: number): Record<string
   const chunkedRows = maxRows > DECODE_ROWS ? maxRows : 0;
   return {
     convolved: 4 * maxRows * channelsOf(shape),
+    gates: 4 * chunkedRows * 2 * shape.valueHeads,
     coefficients: 4 * chunkedRows * shape.valueHeads * DELTA_COEFFICIENTS,
   };
 }
 
 /**
- * Adds convolution, gates, delta rule and gated norm: 2 dispatches for "decode", up to 5 for "prefill".
- * Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of a
- * segment depend on nothing but its own rows and state.
+ * Adds gates, convolution, delta rule and gated norm: 1 dispatch where each segment has one row, 2 for "decode", up to
+ * 6 for "prefill". Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of
+ * a segment depend on nothing but its own rows and state.
  * @throws {RangeError} for sizes that the kernels were not written for
  * @throws {TypeError} if a scratch buffer is missing
  */
@@ -77,7 +79,7 @@ function addConvolution(
   const channels = channelsOf(shape);
   const stride = channels + valuesOf(shape);
   program.add(
-    causalConv({ channels, taps: shape.convKernel, stride }),
+    causalConv({ channels, taps: shape.convKernel, stride, fewestRows: 2 }),
     {
       step: steps.step,
       segments: steps.segments,
@@ -86,26 +88,35 @@ function addConvolution(
       state: state.conv,
       y: need(scratch, "convolved"),
     },
-    causalConvGrid(channels),
+    (step) => step.rows > step.segments ? causalConvGrid(channels)(step) : [0, 0, 0],
   );
 }
 
 function addShortSegments(
   program: Program,
   { steps, scratch, weights, state, shape }: DeltaNetParts,
-  { mixed, ba, out }: DeltaNetIo,
+  { x, mixed, out }: DeltaNetIo,
 ): void {
+  const { format, slices: [gates, ...more] } = weights.ba;
+  if (!gates || more.length || format !== "bf16") {
+    throw new TypeError(
+      `Cannot add DeltaNet: its gates are ${weights.ba.slices.length} ${format} matrices, wanted one of bf16`,
+    );
+  }
   program.add(
     deltaStep(shape, { mostRows: DECODE_ROWS, epsilon: shape.epsilon }),
     {
       step: steps.step,
       segments: steps.segments,
-      convolved: need(scratch, "convolved"),
       mixed,
-      ba,
+      convolved: need(scratch, "convolved"),
+      conv_weight: weights.conv,
+      x,
+      gates: gates.codes,
       a_log: weights.aLog,
       dt_bias: weights.dtBias,
       norm: weights.norm,
+      conv_state: state.conv,
       state: state.state,
       out,
     },
@@ -116,9 +127,11 @@ function addShortSegments(
 function addLongSegments(
   program: Program,
   { steps, scratch, weights, state, shape }: DeltaNetParts,
-  { mixed, ba, out }: DeltaNetIo,
+  { x, mixed, out }: DeltaNetIo,
 ): void {
   const { step, segments, rows } = steps;
+  const ba = need(scratch, "gates");
+  addMatmul(program, "prefill", { step, x, y: ba, fewestRows: DECODE_ROWS + 1 }, weights.ba);
   const convolved = need(scratch, "convolved");
   const coefficients = need(scratch, "coefficients");
   program.add(

@@ -97,7 +97,6 @@ function addMixer(
   if (layer.mixer.kind === "linear") {
     const weights = layer.mixer.delta;
     addMatmul(program, phase, { step, x: normed, y: mixed }, weights.qkvz);
-    addMatmul(program, phase, { step, x: normed, y: scratch.ba }, weights.ba);
     addDeltaNet(
       program,
       phase,
@@ -106,9 +105,9 @@ function addMixer(
         scratch: scratch.delta,
         weights,
         state: caches.delta!,
-        shape: { ...config.delta, epsilon: config.rmsEps },
+        shape: { ...config.delta, hidden: config.hidden, epsilon: config.rmsEps },
       },
-      { mixed, ba: scratch.ba, out: mixerOut },
+      { x: normed, mixed, out: mixerOut },
     );
     addMatmul(program, phase, { step, x: mixerOut, y: hidden, accumulate: true }, weights.out);
   } else {

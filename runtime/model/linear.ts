@@ -20,6 +20,8 @@ export interface MatmulIo {
   readonly accumulate?: boolean;
   /** Rows are `step.head_rows` instead of `step.rows`. */
   readonly head?: boolean;
+  /** Steps of fewer rows are left alone; 1 unless said. */
+  readonly fewestRows?: number;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface MatmulIo {
  * neighbours; "prefill" programs have a kernel for more, too. One dispatch a slice.
  */
 export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: Matrix): void {
-  const { step, x, y } = io;
+  const { step, x, y, fewestRows = 1 } = io;
   for (const { firstRow, rows, codes, scales } of matrix.slices) {
     const shape: MatmulShape = {
       format: matrix.format,
@@ -43,11 +45,15 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
     };
     const sizes = program.kernels.uniform(matmulSizes(shape));
     for (const { tile, from, to } of tilesOf(phase)) {
+      if (to < fewestRows) continue;
       const cut = productCut(tile, program.kernels.software);
       program.add(
         matmul(shape, cut),
         { step, codes, scales: scales ?? codes, x, y, sizes },
-        (s) => within(rowsOf(s, shape), from, to) ? matmulGrid(shape, cut, s) : [0, 0, 0],
+        (s) =>
+          within(rowsOf(s, shape), Math.max(from, fewestRows), to)
+            ? matmulGrid(shape, cut, s)
+            : [0, 0, 0],
       );
     }
   }

@@ -60,7 +60,7 @@ export interface DeltaWeights {
 export interface DeltaState {
   /** f32 [slots, valueHeads, keyDim, valueDim]. */
   readonly state: GPUBuffer;
-  /** f32 [slots, convKernel - 1, C]: the last inputs of the convolution, oldest first. */
+  /** f32 [slots, convKernel, C]: the last inputs of the convolution, that of position p in column p % convKernel. */
   readonly conv: GPUBuffer;
 }
 

@@ -35,8 +35,6 @@ export interface ModelScratch {
   readonly normed: GPUBuffer;
   /** [maxRows, widest input projection]. */
   readonly mixed: GPUBuffer;
-  /** [maxRows, 2 valueHeads]. */
-  readonly ba: GPUBuffer;
   /** [maxRows, widest mixer output]. */
   readonly mixerOut: GPUBuffer;
   /** [DECODE_ROWS, hidden]. */
@@ -77,7 +75,6 @@ export function scratchSizes(
       hidden: maxRows * hidden * 4,
       normed: maxRows * hidden * 4,
       mixed: maxRows * Math.max(deltaWidth, attentionWidth) * 4,
-      ba: maxRows * 2 * delta.valueHeads * 4,
       mixerOut: maxRows * Math.max(values, heads) * 4,
       headHidden: DECODE_ROWS * hidden * 4,
       headNormed: DECODE_ROWS * hidden * 4,

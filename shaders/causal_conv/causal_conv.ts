@@ -4,6 +4,10 @@ import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import source from "./causal_conv.wgsl" with { type: "text" };
+import ring from "./ring.wgsl" with { type: "text" };
+
+/** WGSL text of `ring_column(segment, t)`, where a state slot keeps the inputs; it needs `STEP_WGSL`. */
+export const CONV_RING_WGSL: string = ring;
 
 /** Sizes of the convolution. */
 export interface CausalConvSizes {
@@ -11,19 +15,23 @@ export interface CausalConvSizes {
   readonly taps: number;
   /** Columns of a row of `mixed`, at least `channels`. */
   readonly stride: number;
+  /** Segments of fewer rows are left alone; 1 unless said. */
+  readonly fewestRows?: number;
 }
 
 /**
- * mixed [rows, stride], weight [channels, taps], state [slots, taps - 1, channels], y [rows, channels]; f32.
+ * mixed [rows, stride], weight [channels, taps], state [slots, taps, channels], y [rows, channels]; f32.
  * @throws {RangeError} unless there are 2 to 4 taps
  */
-export function causalConv({ channels, taps, stride }: CausalConvSizes): KernelSpec {
+export function causalConv(
+  { channels, taps, stride, fewestRows = 1 }: CausalConvSizes,
+): KernelSpec {
   if (taps < 2 || taps > 4) {
     throw new RangeError(`Cannot convolve over ${taps} rows: expected 2 to 4`);
   }
   return {
     name: "causal_conv",
-    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + source,
+    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + ring + source,
     bindings: {
       step: "read",
       segments: "read",
@@ -32,7 +40,7 @@ export function causalConv({ channels, taps, stride }: CausalConvSizes): KernelS
       state: "read_write",
       y: "read_write",
     },
-    constants: { CHANNELS: channels, STRIDE: stride, TAPS: taps },
+    constants: { CHANNELS: channels, STRIDE: stride, TAPS: taps, FEWEST_ROWS: fewestRows },
   };
 }
 

@@ -1,13 +1,14 @@
 // y[t, c] = silu(sum_j weight[c, j] mixed[t - TAPS + 1 + j, c]), rows before the segment from the state slot.
 // mixed [rows, STRIDE], of which the first CHANNELS columns; weight [CHANNELS, TAPS];
-// state [slots, TAPS - 1, CHANNELS], oldest first; y [rows, CHANNELS]; all f32.
-// One thread convolves one channel of a block of 16 rows, with the last inputs in registers.
+// state [slots, TAPS, CHANNELS], rings of inputs (ring.wgsl); y [rows, CHANNELS]; all f32.
+// One thread convolves one channel of a block of 16 rows, with the last inputs in registers. Segments of fewer than
+// FEWEST_ROWS rows are left out: delta_step convolves them itself.
 // A segment's first block alone touches the state slots, each channel by one thread: so the slot to
 // read may be the slot to write.
 
 override CHANNELS: u32;
 override STRIDE: u32;
-override TAPS: u32; // 2 to 4
+override FEWEST_ROWS: u32;
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> segments: array<Segment>;
@@ -19,9 +20,8 @@ override TAPS: u32; // 2 to 4
 // The channel's input at row t of the segment; t may lie up to three rows before it.
 fn input_at(segment: Segment, channel: u32, t: i32) -> f32 {
   if (t >= 0) { return mixed[(segment.first_row + u32(t)) * STRIDE + channel]; }
-  let kept = t + i32(TAPS) - 1;
-  if (kept < 0 || segment.state_read == NONE) { return 0.0; }
-  return state[(segment.state_read * (TAPS - 1u) + u32(kept)) * CHANNELS + channel];
+  if (t + i32(TAPS) <= 0 || segment.state_read == NONE) { return 0.0; }
+  return state[(segment.state_read * TAPS + ring_column(segment, t)) * CHANNELS + channel];
 }
 
 fn tap(channel: u32, back: u32) -> f32 {
@@ -36,16 +36,19 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let block = find_block(id.y);
   if (block.segment == NONE) { return; }
   let segment = segments[block.segment];
+  if (segment.row_count < FEWEST_ROWS) { return; }
   let end = min(block.first + BLOCK_ROWS, segment.row_count);
   let first = i32(block.first);
   var back3 = input_at(segment, channel, first - 3);
   var back2 = input_at(segment, channel, first - 2);
   var back1 = input_at(segment, channel, first - 1);
   if (block.first == 0u && segment.state_write != NONE) {
-    // Ascending, since an entry is made of a later one where the segment is shorter than the window.
-    for (var j = 0u; j < TAPS - 1u; j++) {
-      let kept = input_at(segment, channel, i32(segment.row_count + j) - i32(TAPS) + 1);
-      state[(segment.state_write * (TAPS - 1u) + j) * CHANNELS + channel] = kept;
+    let rows = i32(segment.row_count);
+    for (var t = rows - i32(TAPS) + 1; t < rows; t++) {
+      // In place, what lies before the segment is where it belongs.
+      if (t < 0 && segment.state_read == segment.state_write) { continue; }
+      let column = segment.state_write * TAPS + ring_column(segment, t);
+      state[column * CHANNELS + channel] = input_at(segment, channel, t);
     }
   }
   let weight0 = tap(channel, 0u);

@@ -1,33 +1,56 @@
-/** The gated delta rule row by row, with gates, normalisation and gated norm: for a few rows a segment. @module */
+/** The gated delta rule row by row, with convolution, gates, normalisation and gated norm: for a few rows a segment. @module */
+import { CONV_RING_WGSL } from "../causal_conv/causal_conv.ts";
+import { FORMATS, UNIT } from "../common/formats.ts";
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { DELTA_GATES_WGSL } from "../delta_prepare/gates.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import source from "./delta_step.wgsl" with { type: "text" };
+import inputs from "./step_inputs.wgsl" with { type: "text" };
 import { checkDeltaSizes, deltaConstants, type DeltaSizes } from "./sizes.ts";
 
+/** Sizes of what `deltaStep` does beside the delta rule. */
+export interface DeltaStepSizes extends DeltaSizes {
+  /** Width of the mixer's input, of which it makes the gates; a multiple of 16. */
+  readonly hidden: number;
+  /** Taps of the convolution, 2 to 4. */
+  readonly convKernel: number;
+}
+
 /**
- * Segments of up to `mostRows` rows: `out` is the mixer's output before its last projection.
- * Shapes are in the WGSL file.
+ * Segments of up to `mostRows` rows: `out` is the mixer's output before its last projection. Those of several rows
+ * come with their convolution done. Shapes are in the WGSL file.
  * @throws {RangeError} for sizes that the kernel was not written for
  */
 export function deltaStep(
-  sizes: DeltaSizes,
+  sizes: DeltaStepSizes,
   { mostRows, epsilon }: { readonly mostRows: number; readonly epsilon: number },
 ): KernelSpec {
   checkDeltaSizes(sizes);
+  const { keyDim, valueDim, hidden, convKernel } = sizes;
+  if (hidden % UNIT || convKernel < 2 || convKernel > 4) {
+    throw new RangeError(
+      `Cannot run the delta rule on rows of ${hidden} with ${convKernel} taps: ` +
+        `expected a multiple of ${UNIT} and 2 to 4`,
+    );
+  }
+  const threads = keyDim * valueDim / 64;
   return {
     name: "delta_step",
-    source: STEP_WGSL + SILU_WGSL + DELTA_GATES_WGSL + source,
+    source: STEP_WGSL + SILU_WGSL + DELTA_GATES_WGSL + FORMATS.bf16.snippet + CONV_RING_WGSL +
+      inputs + source,
     bindings: {
       step: "read",
       segments: "read",
-      convolved: "read",
       mixed: "read",
-      ba: "read",
+      convolved: "read",
+      conv_weight: "read",
+      x: "read",
+      gates: "read",
       a_log: "read",
       dt_bias: "read",
       norm: "read",
+      conv_state: "read_write",
       state: "read_write",
       out: "read_write",
     },
@@ -35,7 +58,11 @@ export function deltaStep(
       ...deltaConstants(sizes),
       EPSILON: epsilon,
       MOST_ROWS: mostRows,
-      THREADS: sizes.keyDim * sizes.valueDim / 64,
+      HIDDEN: hidden,
+      TAPS: convKernel,
+      THREADS: threads,
+      INPUTS: (2 * keyDim + valueDim) / 4,
+      STRIPES: Math.min(8, threads),
     },
   };
 }

@@ -1,34 +1,47 @@
-// The gated delta rule row by row with the gated norm of its output, for segments of few rows:
+// The gated delta rule row by row, for segments of few rows, with all that stands between the projections: gates and, for
+// a segment of one row, the convolution (causal_conv.wgsl) before it, the gated norm after it:
+//   b, a = gates x;  q, k, v = silu(conv(mixed));  beta = sigmoid(b);  g = log_decay(a)
 //   S = e^g S; d = beta (v - S^T k); S = S + k d^T; o = S^T q; out = o / rms(o) norm silu(z)
 // where k and q are divided by their lengths and q by sqrt(KEY_DIM), after the sums instead of before.
-// convolved [rows, C]: q, k, v with C = 2 KEY_HEADS KEY_DIM + V, V = VALUE_HEADS VALUE_DIM;
-// mixed [rows, C + V], of which z is the last V columns; ba [rows, 2 VALUE_HEADS]; a_log, dt_bias [VALUE_HEADS];
-// norm [VALUE_DIM]; state [slots, VALUE_HEADS, KEY_DIM, VALUE_DIM]; out [rows, V]; all f32.
+// mixed [rows, C + V]: q, k, v before the convolution, C = 2 KEY_HEADS KEY_DIM + V, V = VALUE_HEADS VALUE_DIM, then z;
+// convolved [rows, C]: read where a segment has several rows; conv_weight [C, TAPS]; conv_state [slots, TAPS, C];
+// x [rows, HIDDEN]; gates BF16 [2 VALUE_HEADS, HIDDEN]: b of all heads, then a; a_log, dt_bias [VALUE_HEADS];
+// norm [VALUE_DIM]; state [slots, VALUE_HEADS, KEY_DIM, VALUE_DIM]; out [rows, V]; f32 unless said otherwise.
 // One workgroup takes one value head through the rows of one segment, its state in registers: a thread
 // has 16 keys by 4 values, LANES threads span the values and GROUPS of LANES the keys. What it reads of
-// the state slots it alone writes, so the slot to read may be the slot to write.
+// the state slots it alone writes, so the slot to read may be the slot to write; of the rings of the convolution, the
+// first value head of a key head writes what others do not read.
 
 override KEY_HEADS: u32;
 override VALUE_HEADS: u32;
 override KEY_DIM: u32;
 override VALUE_DIM: u32;
+override HIDDEN: u32;    // a multiple of 16
 override EPSILON: f32;
 override MOST_ROWS: u32; // longer segments are left to the chunked kernels
 override THREADS: u32;   // KEY_DIM VALUE_DIM / 64
+override INPUTS: u32;    // (2 KEY_DIM + VALUE_DIM) / 4
+override STRIPES: u32;   // threads that add up the gates: at most THREADS
 
 const LENGTH_EPSILON: f32 = 1e-6;
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> segments: array<Segment>;
-@group(0) @binding(2) var<storage, read> convolved: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> mixed: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> ba: array<f32>;
-@group(0) @binding(5) var<storage, read> a_log: array<f32>;
-@group(0) @binding(6) var<storage, read> dt_bias: array<f32>;
-@group(0) @binding(7) var<storage, read> norm: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> state: array<vec4<f32>>;
-@group(0) @binding(9) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> mixed: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> convolved: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> conv_weight: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> gates: array<Codes>;
+@group(0) @binding(7) var<storage, read> a_log: array<f32>;
+@group(0) @binding(8) var<storage, read> dt_bias: array<f32>;
+@group(0) @binding(9) var<storage, read> norm: array<vec4<f32>>;
+@group(0) @binding(10) var<storage, read_write> conv_state: array<vec4<f32>>;
+@group(0) @binding(11) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(12) var<storage, read_write> out: array<vec4<f32>>;
 
+var<workgroup> inputs: array<vec4<f32>, INPUTS>;       // the head's q, k, v
+var<workgroup> gate_parts: array<vec2<f32>, THREADS>;  // of each thread: b, a
+var<workgroup> gate_sums: array<vec2<f32>, STRIPES>;   // of each stripe of the threads
 var<workgroup> key_sums: array<vec4<f32>, THREADS>;
 var<workgroup> query_sums: array<vec4<f32>, THREADS>;
 var<workgroup> lengths: array<vec3<f32>, 8>;  // of each group's keys: k.k, q.q, q.k
@@ -82,10 +95,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
   let groups = KEY_DIM / 16u;
   let lane = thread % lanes;
   let group = thread / lanes;
-  let key_quads = KEY_HEADS * KEY_DIM / 4u;
   let value_quads = VALUE_HEADS * VALUE_DIM / 4u;
-  let channel_quads = 2u * key_quads + value_quads;
-  let query_at = head / (VALUE_HEADS / KEY_HEADS) * (KEY_DIM / 4u) + group * 4u;
   let value_at = head * lanes + lane;
   let own = (head * KEY_DIM + group * 16u) * lanes + lane; // within a slot
   let slot_quads = VALUE_HEADS * KEY_DIM * lanes;
@@ -103,16 +113,19 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
   }
   for (var t = 0u; t < segment.row_count; t++) {
     let row = segment.first_row + t;
-    let q = row * channel_quads + query_at;
-    let k = q + key_quads;
-    let q0 = convolved[q];
-    let q1 = convolved[q + 1u];
-    let q2 = convolved[q + 2u];
-    let q3 = convolved[q + 3u];
-    let k0 = convolved[k];
-    let k1 = convolved[k + 1u];
-    let k2 = convolved[k + 2u];
-    let k3 = convolved[k + 3u];
+    load_inputs(segment, row, head, thread);
+    gate_parts[thread] = gate_part(row, head, thread);
+    workgroupBarrier();
+    let q = group * 4u;
+    let k = q + KEY_DIM / 4u;
+    let q0 = inputs[q];
+    let q1 = inputs[q + 1u];
+    let q2 = inputs[q + 2u];
+    let q3 = inputs[q + 3u];
+    let k0 = inputs[k];
+    let k1 = inputs[k + 1u];
+    let k2 = inputs[k + 2u];
+    let k3 = inputs[k + 3u];
     let key_start = add_keys(add_keys(vec4<f32>(), s0, k0), s1, k1);
     key_sums[thread] = add_keys(add_keys(key_start, s2, k2), s3, k3);
     let query_start = add_keys(add_keys(vec4<f32>(), s0, q0), s1, q1);
@@ -123,6 +136,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
         dot16(q0, q1, q2, q3, q0, q1, q2, q3),
         dot16(q0, q1, q2, q3, k0, k1, k2, k3),
       );
+    }
+    if (thread < STRIPES) {
+      var sum = vec2<f32>();
+      for (var i = thread; i < THREADS; i += STRIPES) { sum += gate_parts[i]; }
+      gate_sums[thread] = sum;
     }
     workgroupBarrier();
     var key_sum = vec4<f32>();
@@ -135,10 +153,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     }
     let key_scale = inverseSqrt(products.x + LENGTH_EPSILON);
     let query_scale = inverseSqrt(products.y + LENGTH_EPSILON) * inverseSqrt(f32(KEY_DIM));
-    let gate = row * 2u * VALUE_HEADS + head;
-    let beta = sigmoid(ba[gate]);
-    let decay = exp(log_decay(ba[gate + VALUE_HEADS], a_log[head], dt_bias[head]));
-    let v = convolved[row * channel_quads + 2u * key_quads + value_at];
+    var ba = vec2<f32>();
+    for (var i = 0u; i < STRIPES; i++) { ba += gate_sums[i]; }
+    let beta = sigmoid(ba.x);
+    let decay = exp(log_decay(ba.y, a_log[head], dt_bias[head]));
+    let v = inputs[KEY_DIM / 2u + lane];
     let d = beta * fma(vec4<f32>(-decay * key_scale), key_sum, v);
     // S_new^T q = e^g S^T q + (k.q) d, so one sweep over the state serves both sums.
     let o = query_scale * fma(vec4<f32>(key_scale * products.z), d, decay * query_sum);
@@ -153,7 +172,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
       var square = 0.0;
       for (var l = 0u; l < lanes; l++) { square += squares[l]; }
       let scale = inverseSqrt(square / f32(VALUE_DIM) + EPSILON);
-      let z = mixed[row * (channel_quads + value_quads) + channel_quads + value_at];
+      let z = mixed[row * (channel_quads() + value_quads) + channel_quads() + value_at];
       let gated = vec4<f32>(silu(z.x), silu(z.y), silu(z.z), silu(z.w));
       out[row * value_quads + value_at] = o * scale * norm[lane] * gated;
     }

@@ -10,7 +10,14 @@ import {
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
 import { deltaStep, deltaStepGrid } from "../../shaders/delta_rule/delta_step.ts";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
-import { deltaCase, deltaNaive, EPSILON, rowsOf, widths } from "../shaders/delta_case.ts";
+import {
+  deltaCase,
+  deltaNaive,
+  EPSILON,
+  rowsOf,
+  stepInputs,
+  widths,
+} from "../shaders/delta_case.ts";
 import { kvCase, PAGE_TOKENS } from "../shaders/kv_case.ts";
 import { stepBuffers } from "../step.ts";
 import type { Bench } from "./bench.ts";
@@ -33,15 +40,18 @@ export function deltaStepCase(sizes: DeltaSizes, sequences: number): KernelCase 
       const { step, segments } = stepBuffers(list);
       const c = deltaCase(sequences, sizes);
       const out = bench.place(4 * sequences * values);
+      const given = stepInputs(c);
       const inputs = Object.fromEntries(
-        (["convolved", "mixed", "ba", "a_log", "dt_bias", "norm"] as const)
-          .map((name) => [name, bench.place(c[name])]),
+        Object.entries({ ...given.buffers, convolved: c.convolved })
+          .map(([name, data]) => [name, bench.place(data)]),
       );
+      const { channels } = widths(sizes);
       const program = bench.program();
-      program.add(deltaStep(sizes, { mostRows: 16, epsilon: EPSILON }), {
+      program.add(deltaStep(given.sizes, { mostRows: 16, epsilon: EPSILON }), {
         step: bench.place(step),
         segments: bench.place(segments),
         ...inputs,
+        conv_state: bench.place(2 * 4 * given.sizes.convKernel * channels * sequences),
         state: bench.place(2 * 4 * slot * sequences),
         out,
       }, deltaStepGrid(sizes));

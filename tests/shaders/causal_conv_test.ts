@@ -10,22 +10,38 @@ interface Case {
   readonly channels: number;
   readonly stride: number;
   readonly taps: number;
+  readonly fewestRows?: number;
 }
 
 /** Runs segments over `mixed`; returns y and every slot of the state. */
 function run(
   list: readonly TestSegment[],
-  { channels, stride, taps }: Case,
+  sizes: Case,
   { mixed, weight, state }: Record<"mixed" | "weight" | "state", Float32Array<ArrayBuffer>>,
 ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
   const { step, segments } = stepBuffers(list);
+  const { channels, stride } = sizes;
   const rows = mixed.length / stride;
   const grid = causalConvGrid(channels);
   return runKernel(
-    causalConv({ channels, stride, taps }),
+    causalConv(sizes),
     { step, segments, mixed, weight, state: state.slice(), y: { out: rows * channels } },
     grid({ rows, segments: list.length, headRows: 0, maxContext: 0 }),
   );
+}
+
+/** The inputs before position `next` out of a ring of a state slot, oldest first: [taps - 1, channels]. */
+function beforeNext(
+  ring: Float32Array<ArrayBuffer>,
+  next: number,
+  { channels, taps }: Pick<Case, "channels" | "taps">,
+): Float32Array<ArrayBuffer> {
+  const before = new Float32Array((taps - 1) * channels);
+  for (let j = 0; j < taps - 1; j++) {
+    const column = (next + 1 + j) % taps;
+    before.set(ring.subarray(column * channels, (column + 1) * channels), j * channels);
+  }
+  return before;
 }
 
 for (
@@ -44,16 +60,20 @@ for (
     const sizes = { channels, stride: channels + 16, taps };
     const mixed = pattern(rows * sizes.stride, 1);
     const weight = pattern(channels * taps, 2);
-    const slot = (taps - 1) * channels;
+    const slot = taps * channels;
     const state = pattern(3 * slot, 3);
-    const got = await run([{ rows, stateRead: 1, stateWrite: 2 }], sizes, { mixed, weight, state });
-    const before = state.slice(slot, 2 * slot);
+    const context = 5 + rows;
+    const segment = { rows, context, stateRead: 1, stateWrite: 2 };
+    const got = await run([segment], sizes, { mixed, weight, state });
+    const ring = state.slice(slot, 2 * slot);
+    const before = beforeNext(ring, context, sizes);
     const want = causalConvNaive({ x: mixed, weight, state: before }, sizes);
     // Sums of up to four products in f32, then exp of llvmpipe (about 2e-7).
     assertClose("y", got.y!, want.y, 1e-6);
     assertEquals(got.state!.slice(0, slot), state.slice(0, slot));
-    assertEquals(got.state!.slice(slot, 2 * slot), before);
-    assertEquals([...got.state!.slice(2 * slot, 3 * slot)], [...want.state]);
+    assertEquals(got.state!.slice(slot, 2 * slot), ring);
+    const after = beforeNext(got.state!.slice(2 * slot, 3 * slot), context + rows, sizes);
+    assertEquals([...after], [...want.state]);
   });
 }
 
@@ -61,16 +81,16 @@ Deno.test("causalConv() starts from zeros without a slot to read, whatever the s
   const sizes = { channels: 20, stride: 20, taps: 4 };
   const mixed = pattern(2 * 20, 1);
   const weight = pattern(80, 2);
-  const state = new Float32Array(60).fill(NaN);
+  const state = new Float32Array(80).fill(NaN);
   const got = await run([{ rows: 2, stateWrite: 0 }], sizes, { mixed, weight, state });
   const want = causalConvNaive({ x: mixed, weight, state: null }, sizes);
   assertClose("y", got.y!, want.y, 1e-6);
-  assertEquals(Array.from(got.state!), Array.from(want.state));
+  assertEquals([...beforeNext(got.state!, 2, sizes)], [...want.state]);
 });
 
 Deno.test("causalConv() leaves the slots alone without a slot to write", async () => {
   const sizes = { channels: 20, stride: 20, taps: 4 };
-  const data = { mixed: pattern(100, 1), weight: pattern(80, 2), state: pattern(60, 3) };
+  const data = { mixed: pattern(100, 1), weight: pattern(80, 2), state: pattern(80, 3) };
   const got = await run([{ rows: 5, stateRead: 0 }], sizes, data);
   assertEquals(got.state, data.state);
 });
@@ -81,19 +101,23 @@ for (const split of [1, 2, 3, 15, 16, 17, 35]) {
     const mixed = pattern(36 * 24, 1);
     const weight = pattern(96, 2);
     const inPlace = { stateRead: 0, stateWrite: 0 };
-    const state = pattern(72, 3);
+    const state = pattern(96, 3);
     const whole = await run([{ rows: 36, ...inPlace }], sizes, { mixed, weight, state });
     const head = mixed.slice(0, split * 24);
     const first = await run([{ rows: split, ...inPlace }], sizes, { mixed: head, weight, state });
     const tail = mixed.slice(split * 24);
     const middle = first.state!;
-    const second = await run([{ rows: 36 - split, ...inPlace }], sizes, {
+    const rest = { rows: 36 - split, context: split, ...inPlace };
+    const second = await run([rest], sizes, {
       mixed: tail,
       weight,
       state: middle,
     });
     assertEquals([...first.y!, ...second.y!], [...whole.y!]);
-    assertEquals(second.state, whole.state);
+    assertEquals(
+      beforeNext(second.state!, 36, sizes),
+      beforeNext(whole.state!, 36, sizes),
+    );
   });
 }
 
@@ -103,7 +127,7 @@ Deno.test("causalConv() of several segments equals each alone, bit for bit", asy
   const total = counts.reduce((a, b) => a + b);
   const mixed = pattern(total * 24, 1);
   const weight = pattern(96, 2);
-  const state = pattern(6 * 72, 3);
+  const state = pattern(6 * 96, 3);
   const list = counts.map((rows, i) => ({ rows, stateRead: i, stateWrite: i }));
   const all = await run(list, sizes, { mixed, weight, state });
   let first = 0;
@@ -112,9 +136,19 @@ Deno.test("causalConv() of several segments equals each alone, bit for bit", asy
     const own = { mixed: mixed.slice(...range), weight, state };
     const one = await run([list[i]!], sizes, own);
     assertEquals(one.y, all.y!.slice(...range));
-    assertEquals(one.state!.slice(i * 72, i * 72 + 72), all.state!.slice(i * 72, i * 72 + 72));
+    assertEquals(one.state!.slice(i * 96, i * 96 + 96), all.state!.slice(i * 96, i * 96 + 96));
     first += rows;
   }
+});
+
+Deno.test("causalConv() leaves segments of fewer rows alone, and their slots", async () => {
+  const sizes = { channels: 24, stride: 24, taps: 4, fewestRows: 2 };
+  const data = { mixed: pattern(72, 1), weight: pattern(96, 2), state: pattern(192, 3) };
+  const list = [{ rows: 1, stateRead: 0, stateWrite: 0 }, { rows: 2, stateRead: 1, stateWrite: 1 }];
+  const { y, state } = await run(list, sizes, data);
+  assertEquals(y!.slice(0, 24).every(Number.isNaN), true);
+  assertEquals(y!.slice(24, 72).some(Number.isNaN), false);
+  assertEquals(state!.slice(0, 96), data.state.slice(0, 96));
 });
 
 Deno.test("causalConv() refuses more taps than its window holds", () => {

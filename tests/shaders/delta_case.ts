@@ -1,4 +1,6 @@
 /** Inputs for the kernels of the gated delta rule, how to run them, and what plain loops make of them. @module */
+import { causalConv, causalConvGrid } from "../../shaders/causal_conv/causal_conv.ts";
+import { numberToBf16 } from "../../shaders/common/bf16.ts";
 import {
   DELTA_COEFFICIENTS,
   deltaPrepare,
@@ -6,19 +8,25 @@ import {
 } from "../../shaders/delta_prepare/delta_prepare.ts";
 import { deltaGatesNaive, splitQkvNaive } from "../../shaders/delta_prepare/naive.ts";
 import { deltaScan, deltaScanGrid } from "../../shaders/delta_rule/delta_scan.ts";
-import { deltaStep, deltaStepGrid } from "../../shaders/delta_rule/delta_step.ts";
+import {
+  deltaStep,
+  deltaStepGrid,
+  type DeltaStepSizes,
+} from "../../shaders/delta_rule/delta_step.ts";
 import { deltaRuleNaive } from "../../shaders/delta_rule/naive.ts";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
 import { gatedRmsNormNaive } from "../../shaders/gated_rms_norm/naive.ts";
 import { runKernel } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers, type TestSegment } from "../step.ts";
+import { words } from "./weights.ts";
 
 type Words = Float32Array<ArrayBuffer>;
 
 /** Buffers of the kernels for some rows. */
 export interface DeltaCase {
   readonly sizes: DeltaSizes;
+  /** silu of the first columns of `mixed`: the convolution takes the current row alone. */
   readonly convolved: Words;
   readonly mixed: Words;
   readonly ba: Words;
@@ -42,10 +50,15 @@ export function widths(s: DeltaSizes): { channels: number; values: number; slot:
 /** `rows` rows of patterned inputs. */
 export function deltaCase(rows: number, sizes: DeltaSizes): DeltaCase {
   const { channels, values } = widths(sizes);
+  const mixed = pattern(rows * (channels + values), 12);
+  const convolved = Float32Array.from({ length: rows * channels }, (_, i) => {
+    const value = mixed[Math.floor(i / channels) * (channels + values) + i % channels]!;
+    return value / (1 + Math.exp(-value));
+  });
   return {
     sizes,
-    convolved: pattern(rows * channels, 11),
-    mixed: pattern(rows * (channels + values), 12),
+    convolved,
+    mixed,
     ba: pattern(rows * 2 * sizes.valueHeads, 13).map((value) => 3 * value),
     a_log: pattern(sizes.valueHeads, 14),
     dt_bias: pattern(sizes.valueHeads, 15),
@@ -84,18 +97,59 @@ export function deltaNaive(
   return { rule: got.out, out, state: got.state };
 }
 
-/** Runs `delta_step` over `list`; `out` is normed. */
+const TAPS = 4;
+
+/** What `delta_step` makes q, k, v and the gates of: its sizes, and its buffers but the step's, states and output. */
+export function stepInputs(c: DeltaCase): {
+  readonly sizes: DeltaStepSizes;
+  readonly buffers: Readonly<Record<string, Words | Uint32Array<ArrayBuffer>>>;
+} {
+  const { channels } = widths(c.sizes);
+  const gates = 2 * c.sizes.valueHeads;
+  const rows = c.ba.length / gates;
+  const hidden = Math.ceil(gates / 16) * 16;
+  // The gates are the identity, so that x is b and a.
+  const identity = new Uint16Array(gates * hidden);
+  for (let i = 0; i < gates; i++) identity[i * hidden + i] = numberToBf16(1);
+  const x = new Float32Array(rows * hidden);
+  for (let row = 0; row < rows; row++) {
+    x.set(c.ba.subarray(row * gates, (row + 1) * gates), row * hidden);
+  }
+  const conv_weight = Float32Array.from(
+    { length: channels * TAPS },
+    (_, i) => i % TAPS === TAPS - 1 ? 1 : 0,
+  );
+  const { mixed, a_log, dt_bias, norm } = c;
+  return {
+    sizes: { ...c.sizes, hidden, convKernel: TAPS },
+    buffers: { mixed, conv_weight, x, gates: words(identity), a_log, dt_bias, norm },
+  };
+}
+
+/** Runs `delta_step` over `list` after the convolution; `out` is normed. */
 export async function runStep(
   list: readonly TestSegment[],
   c: DeltaCase,
   { state, mostRows = 16 }: { readonly state: Words; readonly mostRows?: number },
 ): Promise<{ out: Words; state: Words }> {
-  const { rows, shape, buffers } = inputs(list, c);
-  const { step, segments, convolved, ba, a_log, dt_bias } = buffers;
-  const got = await runKernel(
-    deltaStep(c.sizes, { mostRows, epsilon: EPSILON }),
+  const { rows, shape } = inputs(list, c);
+  const { step, segments } = stepBuffers(list);
+  const { sizes, buffers } = stepInputs(c);
+  const { channels, values, slot } = widths(c.sizes);
+  const conv_state = new Float32Array(state.length / slot * TAPS * channels);
+  const { y: convolved } = await runKernel(
+    causalConv({ channels, taps: TAPS, stride: channels + values }),
     {
-      ...{ step, segments, convolved, ba, a_log, dt_bias, mixed: c.mixed, norm: c.norm },
+      ...{ step, segments, mixed: c.mixed, weight: buffers.conv_weight!, state: conv_state },
+      y: { out: rows * channels },
+    },
+    causalConvGrid(channels)(shape),
+  );
+  const got = await runKernel(
+    deltaStep(sizes, { mostRows, epsilon: EPSILON }),
+    {
+      ...buffers,
+      ...{ step, segments, convolved: convolved!, conv_state },
       state: state.slice(),
       out: { out: rows * widths(c.sizes).values },
     },

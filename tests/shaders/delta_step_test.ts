@@ -124,6 +124,9 @@ Deno.test("deltaStep() drifts by less than 1e-4 in 512 rows", async () => {
 
 Deno.test("deltaStep() refuses sizes that it was not written for", () => {
   const options = { mostRows: 16, epsilon: EPSILON };
-  assertThrows(() => deltaStep({ ...SMALL, keyDim: 48 }, options), RangeError, "keyDim 48");
-  assertThrows(() => deltaStep({ ...SMALL, valueHeads: 3 }, options), RangeError, "a multiple");
+  const small = { ...SMALL, hidden: 32, convKernel: 4 };
+  assertThrows(() => deltaStep({ ...small, keyDim: 48 }, options), RangeError, "keyDim 48");
+  assertThrows(() => deltaStep({ ...small, valueHeads: 3 }, options), RangeError, "a multiple");
+  assertThrows(() => deltaStep({ ...small, hidden: 24 }, options), RangeError, "rows of 24");
+  assertThrows(() => deltaStep({ ...small, convKernel: 5 }, options), RangeError, "5 taps");
 });

@@ -10,5 +10,5 @@ Deno.test("cacheSizes() of the official model: bytes of a token's keys and value
   const token = (kv: KvFormat) => 2 * full * cacheSizes(config, kv).kvPage / PAGE_TOKENS;
   assertEquals([token("f32"), token("f16")], [40960, 20480]);
   const { stateSlot, convSlot } = cacheSizes(config, "f32");
-  assertEquals([stateSlot, convSlot], [4 * 32 * 128 * 128, 4 * 3 * 8192]);
+  assertEquals([stateSlot, convSlot], [4 * 32 * 128 * 128, 4 * 4 * 8192]);
 });

@@ -3,28 +3,38 @@ import { KernelCache } from "../../../runtime/gpu/kernel.ts";
 import { Program } from "../../../runtime/gpu/program.ts";
 import { addDeltaNet, type DeltaNetParts, deltaScratch } from "../../../runtime/model/delta_net.ts";
 import type { Phase } from "../../../runtime/model/parts.ts";
+import { matmulNaive } from "../../../shaders/matmul/naive.ts";
 import { causalConvNaive } from "../../../shaders/causal_conv/naive.ts";
 import type { StepShape } from "../../../shaders/kernel_spec.ts";
 import { assertClose } from "../../assert_close.ts";
 import { gpu } from "../../gpu.ts";
 import { pattern } from "../../pattern.ts";
+import { placeMatrix } from "../../placed.ts";
 import { deltaCase, deltaNaive, widths } from "../../shaders/delta_case.ts";
 import { stepBuffers, type TestSegment } from "../../step.ts";
 
 type Words = Float32Array<ArrayBuffer>;
 
-const SHAPE = { keyHeads: 1, valueHeads: 3, keyDim: 16, valueDim: 32, convKernel: 4 };
+const SHAPE = {
+  keyHeads: 2,
+  valueHeads: 6,
+  keyDim: 16,
+  valueDim: 32,
+  convKernel: 4,
+  hidden: 80,
+};
 const EPSILON = 1e-6;
 const { channels, values, slot } = widths(SHAPE);
-const convSlot = 3 * channels;
+const convSlot = 4 * channels;
 const SLOTS = 4;
 const conv = pattern(channels * 4, 21);
 const weights = deltaCase(0, SHAPE);
+const gates = placeMatrix("bf16", { n: 2 * SHAPE.valueHeads, k: SHAPE.hidden }, 23);
 
 /** Inputs of rows and the states of all slots. */
 interface Given {
   readonly mixed: Words;
-  readonly ba: Words;
+  readonly x: Words;
   readonly state: Words;
   readonly convState: Words;
 }
@@ -39,18 +49,17 @@ interface Got {
 function given(rows: number): Given {
   return {
     mixed: pattern(rows * (channels + values), 31),
-    ba: pattern(rows * 2 * SHAPE.valueHeads, 32),
+    x: pattern(rows * SHAPE.hidden, 32),
     state: pattern(SLOTS * slot, 33),
     convState: pattern(SLOTS * convSlot, 34),
   };
 }
 
-function cut({ mixed, ba }: Given, from: number, to: number, { state, convState }: Got | Given) {
+function cut({ mixed, x }: Given, from: number, to: number, { state, convState }: Got | Given) {
   const width = channels + values;
-  const gates = 2 * SHAPE.valueHeads;
   return {
     mixed: mixed.slice(from * width, to * width),
-    ba: ba.slice(from * gates, to * gates),
+    x: x.slice(from * SHAPE.hidden, to * SHAPE.hidden),
     state,
     convState,
   };
@@ -97,6 +106,7 @@ async function run(
     },
     scratch,
     weights: {
+      ba: gates.matrix,
       conv: buffer(conv),
       aLog: buffer(weights.a_log),
       dtBias: buffer(weights.dt_bias),
@@ -107,7 +117,7 @@ async function run(
   };
   const program = new Program(device, new KernelCache(device));
   device.pushErrorScope("validation");
-  addDeltaNet(program, phase, parts, { mixed: buffer(input.mixed), ba: buffer(input.ba), out });
+  addDeltaNet(program, phase, parts, { mixed: buffer(input.mixed), x: buffer(input.x), out });
   const shape = { rows, segments: list.length, headRows: 0, maxContext: 0 };
   const { read, dispatches } = await record(device, program, shape, [out, state, convState]);
   for (const each of made) each.destroy();
@@ -140,15 +150,26 @@ async function record(
   return { read, dispatches };
 }
 
+/** The inputs before position `next` out of the ring of a slot, oldest first: [3, channels]. */
+function beforeNext(ring: Words, next: number): Words {
+  const before = new Float32Array(3 * channels);
+  for (let j = 0; j < 3; j++) {
+    const column = (next + 1 + j) % 4;
+    before.set(ring.subarray(column * channels, (column + 1) * channels), j * channels);
+  }
+  return before;
+}
+
 /** One sequence in plain loops. */
 function naive(
-  { mixed, ba }: Given,
+  { mixed, x }: Given,
   before: { readonly state: ArrayLike<number>; readonly convState: ArrayLike<number> } | null,
 ) {
   const convolved = causalConvNaive(
     { x: mixed, weight: conv, state: before?.convState ?? null },
     { channels, taps: 4, stride: channels + values },
   );
+  const ba = Float32Array.from(matmulNaive(x, gates.dense, SHAPE.hidden));
   const c = { ...weights, mixed, ba, convolved: Float32Array.from(convolved.y) };
   return { ...deltaNaive(c, before?.state ?? null), convState: convolved.state };
 }
@@ -160,15 +181,17 @@ for (
 ) {
   Deno.test(`addDeltaNet() of ${rows} rows in a ${phase} step matches naive`, async () => {
     const input = given(rows);
-    const got = await run(phase, [{ rows, stateRead: 1, stateWrite: 2 }], input);
+    const context = 6 + rows;
+    const got = await run(phase, [{ rows, context, stateRead: 1, stateWrite: 2 }], input);
     const want = naive(input, {
       state: slotOf(input.state, 1, slot),
-      convState: slotOf(input.convState, 1, convSlot),
+      convState: beforeNext(slotOf(input.convState, 1, convSlot), context),
     });
     // f32 throughout, products of up to three sums.
     assertClose("out", got.out, want.out, 4e-6);
     assertClose("state", slotOf(got.state, 2, slot), want.state, 4e-6);
-    assertClose("conv", slotOf(got.convState, 2, convSlot), want.convState, 0);
+    const after = beforeNext(slotOf(got.convState, 2, convSlot), context + rows);
+    assertClose("conv", after, want.convState, 0);
     for (const kept of [0, 1, 3]) {
       assertEquals(slotOf(got.state, kept, slot), slotOf(input.state, kept, slot));
       assertEquals(
@@ -176,7 +199,7 @@ for (
         slotOf(input.convState, kept, convSlot),
       );
     }
-    assertEquals(got.dispatches, phase === "decode" ? 2 : 5);
+    assertEquals(got.dispatches, rows === 1 ? 1 : phase === "decode" ? 2 : 6);
   });
 }
 
@@ -202,10 +225,46 @@ Deno.test("addDeltaNet(): a prompt and then single rows equal a longer prompt", 
   const whole = await run("prefill", [{ rows: 36, stateWrite: 0 }], input);
   let state = await run("prefill", [{ rows: 33, stateWrite: 0 }], cut(input, 0, 33, input));
   for (let row = 33; row < 36; row++) {
-    state = await run("decode", [{ rows: 1, ...inPlace }], cut(input, row, row + 1, state));
+    const segment = { rows: 1, context: row, ...inPlace };
+    state = await run("decode", [segment], cut(input, row, row + 1, state));
     assertClose("out", state.out, whole.out.slice(row * values, (row + 1) * values), 4e-6);
   }
   assertClose("state", slotOf(state.state, 0, slot), slotOf(whole.state, 0, slot), 4e-6);
+});
+
+Deno.test("addDeltaNet(): single rows, in place or from slot to slot, equal a segment of several, bit for bit", async () => {
+  const input = given(6);
+  const whole = await run("decode", [{ rows: 6, stateWrite: 0 }], input);
+  const slots = [1, 2, 2, 0, 3, 3];
+  let state: Given | Got = input;
+  for (const [row, stateWrite] of slots.entries()) {
+    const read = row === 0 ? {} : { stateRead: slots[row - 1]! };
+    const segment = { rows: 1, context: row, ...read, stateWrite };
+    const got: Got = await run("decode", [segment], cut(input, row, row + 1, state));
+    assertEquals(got.out, whole.out.slice(row * values, (row + 1) * values));
+    assertEquals(
+      beforeNext(slotOf(got.convState, stateWrite, convSlot), row + 1).slice(-channels),
+      input.mixed.slice(row * (channels + values), row * (channels + values) + channels),
+    );
+    state = got;
+  }
+  assertEquals(slotOf(state.state, 3, slot), slotOf(whole.state, 0, slot));
+  assertEquals(
+    beforeNext(slotOf(state.convState, 3, convSlot), 6),
+    beforeNext(slotOf(whole.convState, 0, convSlot), 6),
+  );
+});
+
+Deno.test("addDeltaNet() refuses gates that are not one bf16 matrix", async () => {
+  const { device } = await gpu();
+  const program = new Program(device, new KernelCache(device));
+  const { matrix } = placeMatrix("fp8", { n: 128, k: 16 });
+  const scratch = { convolved: gates.matrix.slices[0]!.codes };
+  const parts = { steps: {}, scratch, weights: { ba: matrix }, state: {}, shape: SHAPE };
+  assertThrows(
+    () => addDeltaNet(program, "decode", parts as unknown as DeltaNetParts, {} as never),
+    TypeError,
+  );
 });
 
 Deno.test("addDeltaNet() starts a recycled slot from zeros", async () => {

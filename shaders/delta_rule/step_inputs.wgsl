@@ -1,0 +1,67 @@
+// What delta_step does before the delta rule: the convolution of a segment's only row, and the gates.
+
+// The input of a quad of channels `back` rows before the segment, zero where there was none.
+fn past(segment: Segment, quad: u32, back: u32) -> vec4<f32> {
+  if (back >= TAPS || segment.state_read == NONE) { return vec4<f32>(); }
+  let column = segment.state_read * TAPS + ring_column(segment, -i32(back));
+  return conv_state[column * channel_quads() + quad];
+}
+
+fn taps(quad: u32, back: u32) -> vec4<f32> {
+  if (back >= TAPS) { return vec4<f32>(); }
+  let at = quad * 4u * TAPS + TAPS - 1u - back;
+  return vec4<f32>(conv_weight[at], conv_weight[at + TAPS], conv_weight[at + 2u * TAPS], conv_weight[at + 3u * TAPS]);
+}
+
+fn channel_quads() -> u32 {
+  return (2u * KEY_HEADS * KEY_DIM + VALUE_HEADS * VALUE_DIM) / 4u;
+}
+
+// A quad of the convolution of a segment's only row; stores its input if it `owns` these channels.
+fn convolve(segment: Segment, quad: u32, owns: bool) -> vec4<f32> {
+  let now = mixed[segment.first_row * (channel_quads() + VALUE_HEADS * VALUE_DIM / 4u) + quad];
+  let back1 = past(segment, quad, 1u);
+  let back2 = past(segment, quad, 2u);
+  let back3 = past(segment, quad, 3u);
+  if (owns && segment.state_write != NONE) {
+    let ring = segment.state_write * TAPS;
+    conv_state[(ring + ring_column(segment, 0)) * channel_quads() + quad] = now;
+    if (segment.state_read != segment.state_write) {
+      if (TAPS > 2u) { conv_state[(ring + ring_column(segment, -1)) * channel_quads() + quad] = back1; }
+      if (TAPS > 3u) { conv_state[(ring + ring_column(segment, -2)) * channel_quads() + quad] = back2; }
+    }
+  }
+  let early = fma(taps(quad, 1u), back1, taps(quad, 0u) * now);
+  let sum = fma(taps(quad, 3u), back3, fma(taps(quad, 2u), back2, early));
+  return vec4<f32>(silu(sum.x), silu(sum.y), silu(sum.z), silu(sum.w));
+}
+
+// Puts the head's q, k, v of a row where all threads find them.
+fn load_inputs(segment: Segment, row: u32, head: u32, thread: u32) {
+  let heads = VALUE_HEADS / KEY_HEADS; // that share a key
+  let quads = KEY_DIM / 4u;
+  for (var i = thread; i < INPUTS; i += THREADS) {
+    var quad = head / heads * quads + i;                                                    // q
+    if (i >= quads) { quad += KEY_HEADS * quads - quads; }                                  // k
+    if (i >= 2u * quads) { quad = (2u * KEY_HEADS - 2u) * quads + head * (VALUE_DIM / 4u) + i; } // v
+    if (segment.row_count > 1u) {
+      inputs[i] = convolved[row * channel_quads() + quad];
+    } else {
+      inputs[i] = convolve(segment, quad, i >= 2u * quads || head % heads == 0u);
+    }
+  }
+}
+
+// This thread's part of the head's b and a.
+fn gate_part(row: u32, head: u32, thread: u32) -> vec2<f32> {
+  let units = HIDDEN / 16u;
+  var part = vec2<f32>();
+  for (var unit = thread; unit < units; unit += THREADS) {
+    let at = (row * units + unit) * 4u;
+    let input = Unit(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+    part += vec2<f32>(
+      dot_unit(decode(gates[head * units + unit]), input),
+      dot_unit(decode(gates[(VALUE_HEADS + head) * units + unit]), input));
+  }
+  return part;
+}
