@@ -1,0 +1,95 @@
+/** Puts together what keeps a model's routed experts: the reader, the slots, the pager and the stage. @module */
+import type { ExpertLayout } from "../../shaders/common/expert_layout.ts";
+import { GpuSlots } from "../experts/gpu_slots.ts";
+import { ExpertPager } from "../experts/pager.ts";
+import { ExpertReader } from "../experts/reader.ts";
+import type { Readback } from "../gpu/readback.ts";
+import type { MlpConfig } from "../model/config.ts";
+import { moeIdStride, stopValues } from "../model/moe.ts";
+import type { StepBuffers } from "../model/parts.ts";
+import type { ModelScratch } from "../model/scratch.ts";
+import { ExpertStage } from "./expert_stage.ts";
+import type { Site } from "./site.ts";
+
+/** The experts as the snapshot stores them. */
+export interface ExpertSource {
+  readonly mlp: MlpConfig & { readonly kind: "moe" };
+  readonly reader: ExpertReader;
+  /** Whether each layer's shared expert takes a slot beside the routed ones. */
+  readonly sharedInSlots: boolean;
+}
+
+/** The experts' places on the GPU and who fills them. */
+export interface ExpertPlaces {
+  readonly slots: GpuSlots;
+  readonly pager: ExpertPager;
+}
+
+/**
+ * The routed experts of the model; null in a dense one.
+ * @throws {WeightsError} if the layers do not all store them in one format
+ */
+export function expertSource({ snapshot, config, prefix }: Site): ExpertSource | null {
+  const { mlp, layers, hidden } = config;
+  if (mlp.kind === "dense") return null;
+  const { experts, dff, sharedDff } = mlp;
+  const reader = new ExpertReader({ snapshot, prefix, layers, experts, hidden, dff });
+  return { mlp, reader, sharedInSlots: reader.sharedFits(sharedDff) };
+}
+
+/** Bytes that all routed experts take on the GPU. */
+export function expertBytes({ config }: Site, { mlp, reader }: ExpertSource): number {
+  return config.layers * mlp.experts * reader.layout.stride;
+}
+
+/**
+ * Allocates `count` slots a layer and fills those of the shared experts; `onBytes` is told what was read.
+ * @throws {WeightsError} if a shared expert cannot be read or is not finite
+ */
+export async function placeExperts(
+  { gpu, memory, config: { layers } }: Site,
+  { mlp: { experts, topK }, reader, sharedInSlots }: ExpertSource,
+  count: number,
+  onBytes: (bytes: number) => void,
+): Promise<ExpertPlaces> {
+  const layout: ExpertLayout = reader.layout;
+  const sizes = { layers, experts, slots: count, shared: sharedInSlots };
+  const slots = new GpuSlots(memory, gpu.device.queue, layout, sizes);
+  for (let layer = 0; sharedInSlots && layer < layers; layer++) {
+    onBytes(await reader.loadShared(layer, (bytes) => slots.writeShared(layer, bytes)));
+  }
+  const pager = new ExpertPager({
+    layers,
+    experts,
+    slots: count,
+    topK,
+    load: (layer, expert, slot) =>
+      reader.load(layer, expert, (bytes) => slots.write(layer, slot, bytes)),
+    writeTable: (layer, table) => slots.writeTable(layer, table),
+  });
+  return { slots, pager };
+}
+
+/** The stage that runs the layers while experts are paged. */
+export function expertStage(
+  { gpu: { device }, config: { layers } }: Site,
+  { mlp }: ExpertSource,
+  { slots, pager }: ExpertPlaces,
+  { steps, scratch, readback }: {
+    readonly steps: StepBuffers;
+    readonly scratch: ModelScratch;
+    readonly readback: Readback;
+  },
+): ExpertStage {
+  device.queue.writeBuffer(scratch.block.stopValues!, 0, stopValues(layers));
+  return new ExpertStage({
+    device,
+    pager,
+    step: steps.step,
+    tables: slots.pools.map((pool) => pool.table),
+    ids: scratch.block.ids!,
+    idStride: moeIdStride(mlp, scratch.maxRows),
+    topK: mlp.topK,
+    readback,
+  }, layers);
+}
