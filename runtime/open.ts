@@ -2,6 +2,7 @@
 import type { Counters, EngineStatus, ModelInfo } from "./contract.ts";
 import { EngineCore } from "./engine/core.ts";
 import { buildRunner, type BuiltRunner } from "./engine/build.ts";
+import { Warmth } from "./engine/warmth.ts";
 import type { OnRoute } from "./experts/trace.ts";
 import { openGpu } from "./gpu/device.ts";
 import type { EngineOptions } from "./options.ts";
@@ -49,6 +50,12 @@ export async function openEngine(
   const { config } = readSnapshotConfig(options.model);
   const snapshot = openCheckedSnapshot(options.model, config);
   for (const warning of snapshot.warnings) log(`warning: ${warning}`);
+  const id = options.model.replace(/\/+$/, "").split("/").at(-1)!;
+  const warmth = config.mlp.kind === "dense" ? null : new Warmth({
+    ...options,
+    header: { model: id, layers: config.layers, experts: config.mlp.experts },
+    log,
+  });
   hooks.onChecked?.();
   const gpu = await openGpu(hooks.maxBinding === undefined ? {} : { maxBinding: hooks.maxBinding });
   const lost = lossOf(gpu.device);
@@ -62,7 +69,7 @@ export async function openEngine(
   const built = await buildRunner(gpu, snapshot, config, options, (phase, done, total) => {
     onStatus({ state: "loading", phase, done, total });
   });
-  if (hooks.onRoute) built.stage?.watch(hooks.onRoute);
+  if (hooks.onRoute) built.stage?.watch(hooks.onRoute, { all: true });
   log(`memory plan:\n${planTable(built.plan)}`);
   const core = new EngineCore(built.runner, built.cache, {
     maxSequences: options.maxSequences,
@@ -70,12 +77,13 @@ export async function openEngine(
     chunkRows: built.chunkRows,
     contextLength: built.plan.contextLength,
   });
+  warmth?.attach(built, core);
   void core.start();
   return {
     core,
     runner: built,
     info: {
-      id: options.model.replace(/\/+$/, "").split("/").at(-1)!,
+      id,
       vocabSize: config.vocab,
       contextLength: built.plan.contextLength,
       parameters: parameterCount(snapshot),
@@ -87,6 +95,7 @@ export async function openEngine(
     lost,
     close: async () => {
       await core.stop();
+      warmth?.save();
       await built.close();
       snapshot.close();
       gpu.device.destroy();

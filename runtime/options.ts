@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly chunkRows: number;
   /** Folder that may be written to; null writes nothing. */
   readonly cacheDir: string | null;
+  /** Heat map of the experts to load first; null takes the one that an earlier run left in `cacheDir`. */
+  readonly warm: string | null;
 }
 
 /** What the HTTP side is opened with. */
@@ -93,6 +95,12 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "folder for measurements worth keeping; nothing is written without it",
   },
   {
+    flag: "warm",
+    value: "FILE",
+    fallback: null,
+    help: "load the experts that this file of --cache-dir counted most, while idle",
+  },
+  {
     flag: "drain",
     value: "SECONDS",
     fallback: "30",
@@ -130,6 +138,7 @@ export function parseOptions(
       maxWaiting: integer("queue", 0, 100_000),
       chunkRows: integer("chunk", 1, 8192),
       cacheDir: text("cache-dir"),
+      warm: text("warm"),
     },
     server: {
       host: values.get("host")!,

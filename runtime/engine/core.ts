@@ -66,6 +66,7 @@ export class EngineCore {
   #wake: (() => void) | null = null;
   #running: Promise<void> | null = null;
   #stopped = false;
+  #idleWork: (() => Promise<boolean>) | null = null;
 
   /** Totals since start. */
   readonly counters: CoreCounters = {
@@ -132,6 +133,15 @@ export class EngineCore {
     this.failAll(new EngineError("shutdown", "The server is shutting down"));
   }
 
+  /**
+   * Calls `work` whenever there is nothing to run, until it says that nothing is left. A generation that arrives
+   * meanwhile waits for one call at most.
+   */
+  whenIdle(work: () => Promise<boolean>): void {
+    this.#idleWork = work;
+    this.#wakeUp();
+  }
+
   /** Ends every generation with the same error. */
   failAll(error: EngineError): void {
     for (const sequence of [...this.#byId.values()]) this.#fail(sequence, error);
@@ -162,7 +172,7 @@ export class EngineCore {
       const scheduled = this.#scheduler.next();
       this.counters.preempted = this.#scheduler.preempted;
       if (scheduled) await this.#runStep(scheduled);
-      await (scheduled || this.#scheduler.running.length > 0 ? turn() : this.#sleep());
+      await (scheduled || this.#scheduler.running.length > 0 ? turn() : this.#rest());
     }
   }
 
@@ -265,8 +275,14 @@ export class EngineCore {
     this.#byId.delete(sequence.id);
   }
 
+  async #rest(): Promise<void> {
+    if (this.#stopped || this.#scheduler.waiting.length > 0) return await turn();
+    if (!this.#idleWork) return await this.#sleep();
+    if (!await this.#idleWork()) this.#idleWork = null;
+    await turn();
+  }
+
   #sleep(): Promise<void> {
-    if (this.#stopped || this.#scheduler.waiting.length > 0) return turn();
     return new Promise((resolve) => {
       this.#wake = resolve;
     });

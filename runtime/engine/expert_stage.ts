@@ -44,20 +44,25 @@ export class ExpertStage {
   /** Layers submitted at a time: doubles while nothing is missing, falls to the distance of a miss. */
   #window: number;
   readonly #watchers: OnRoute[] = [];
+  #watchesAll = false;
 
   constructor(parts: ExpertStageParts, layers: number) {
     this.#parts = parts;
     this.#window = layers;
   }
 
-  /** Tells `onRoute` of each layer of each step from now on; it must not keep the ids. */
-  watch(onRoute: OnRoute): void {
+  /**
+   * Tells `onRoute` of each layer of each step from now on; it must not keep the ids. Steps that need no paging are
+   * among them only if one asks for `all`: it costs them the way of those that do.
+   */
+  watch(onRoute: OnRoute, { all }: { readonly all: boolean }): void {
     this.#watchers.push(onRoute);
+    this.#watchesAll ||= all;
   }
 
-  /** Whether nothing is left to page, every expert being resident, and nobody wants to know the routing. */
+  /** Whether nothing is left to page, every expert being resident, and nobody watches all steps. */
   isIdle(): boolean {
-    return this.#parts.pager.isComplete() && this.#watchers.length === 0;
+    return this.#parts.pager.isComplete() && !this.#watchesAll;
   }
 
   /** Runs embedding and all layers; on return all work is submitted. */

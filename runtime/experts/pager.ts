@@ -53,6 +53,10 @@ export interface PagingCounters {
   waves: number;
   /** Loads that threw. */
   failures: number;
+  /** Experts loaded before a step needed them; not among `misses`. */
+  prefetches: number;
+  /** Bytes of these loads; not among `bytes`. */
+  prefetchBytes: number;
 }
 
 interface Upload {
@@ -73,6 +77,8 @@ export class ExpertPager {
     stops: 0,
     waves: 0,
     failures: 0,
+    prefetches: 0,
+    prefetchBytes: 0,
   };
   readonly #options: PagerOptions;
   readonly #pools: readonly SlotPool[];
@@ -120,15 +126,10 @@ export class ExpertPager {
    */
   async *resolve(layer: number, ids: Iterable<number>): AsyncGenerator<Wave, void, undefined> {
     const pool = this.#pool(layer);
-    if (this.#busy.has(layer)) {
-      throw new RangeError(
-        `Cannot resolve experts of layer ${layer}: it is being resolved already`,
-      );
-    }
     const plans = planWaves(ids, pool);
+    this.#occupy(layer);
     this.counters.hits += plans[0]?.hits.length ?? 0;
     if (plans.some(({ misses }) => misses.length > 0)) this.counters.stops++;
-    this.#busy.add(layer);
     try {
       for (const [index, plan] of plans.entries()) {
         const failures = await this.#enter(layer, pool, plan);
@@ -162,6 +163,32 @@ export class ExpertPager {
   }
 
   /**
+   * Loads an expert that no step has asked for, if its layer has a free slot, and tells whether it tried. The expert
+   * counts as never used: it gives way before those that were. Call it between steps.
+   * @throws {RangeError} while the layer is being resolved.
+   */
+  async loadAhead(layer: number, expert: number): Promise<boolean> {
+    const pool = this.#pool(layer);
+    if (pool.has(expert) || !pool.hasFree()) return false;
+    this.#occupy(layer);
+    const { slot } = pool.claim(expert);
+    try {
+      const bytes = await this.#options.load(layer, expert, slot);
+      pool.settle(slot, expert);
+      this.counters.prefetches++;
+      this.counters.prefetchBytes += bytes;
+    } catch {
+      pool.abandon(slot); // whoever needs the expert will see the reason
+      this.counters.failures++;
+    } finally {
+      pool.unpinAll();
+      this.#busy.delete(layer);
+    }
+    this.#options.writeTable(layer, pool.table);
+    return true;
+  }
+
+  /**
    * Loads every expert of every layer, expert e into slot e, and returns what `load` threw for those that
    * could not be loaded: they are asked for again when a token needs them.
    * @throws {RangeError} if there are fewer slots than experts.
@@ -182,6 +209,15 @@ export class ExpertPager {
       onLayer?.(layer + 1, layers);
     }
     return errors;
+  }
+
+  #occupy(layer: number): void {
+    if (this.#busy.has(layer)) {
+      throw new RangeError(
+        `Cannot resolve experts of layer ${layer}: it is being resolved already`,
+      );
+    }
+    this.#busy.add(layer);
   }
 
   #pool(layer: number): SlotPool {

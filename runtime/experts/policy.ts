@@ -11,13 +11,13 @@ export interface EvictionPolicy {
 /** Makes the policy of a layer with so many slots. */
 export type PolicyFactory = (slots: number, layer: number) => EvictionPolicy;
 
-/** The least recently used slot gives way; among slots never used the lowest. */
+/** The least recently used slot gives way; among slots never used the highest: a warm start fills the hottest first. */
 export class LruPolicy implements EvictionPolicy {
   readonly #lastUse: Float64Array;
   #clock = 0;
 
   constructor(slots: number) {
-    this.#lastUse = new Float64Array(slots);
+    this.#lastUse = Float64Array.from({ length: slots }, (_, slot) => -slot);
   }
 
   /** See `EvictionPolicy`. */

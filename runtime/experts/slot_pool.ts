@@ -57,6 +57,11 @@ export class SlotPool {
     return this.#states.filter((state) => state === "resident").length;
   }
 
+  /** Whether `claim()` would evict nothing. */
+  hasFree(): boolean {
+    return this.#states.includes("free");
+  }
+
   /** Whether `claim()` would succeed. */
   canClaim(): boolean {
     return this.#states.some((state, slot) => state === "free" || this.#mayEvict(slot));

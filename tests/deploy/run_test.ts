@@ -86,12 +86,14 @@ Deno.test("deploy/run serve allows what its options and their environment twins 
       "/k",
       "--cache-dir",
       cache,
+      "--warm",
+      "/w",
     ],
     { DELTAPAGE_PORT: "1" },
   );
   assertEquals(named.filter((flag) => !/ffi|env/.test(flag)), [
     "--allow-net=0.0.0.0:9",
-    `--allow-read=${ROOT},/m,/k,${cache}`,
+    `--allow-read=${ROOT},/m,/k,${cache},/w`,
     `--allow-write=${cache}`,
   ]);
   const twins = await permissions([], {

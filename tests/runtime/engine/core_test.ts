@@ -274,3 +274,26 @@ Deno.test("EngineCore drains: refuses new work, lets old work finish, cuts what 
   assert(cut.error === null || cut.error.code === "shutdown");
   await bench.core.stop();
 });
+
+Deno.test("EngineCore does idle work only while nothing runs, one piece at a time, to its end", async () => {
+  const bench = new Bench();
+  const order: string[] = [];
+  bench.runner.before = () => order.push("step");
+  let pieces = 0;
+  let second: Promise<Outcome> | null = null;
+  bench.core.whenIdle(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    order.push("idle");
+    if (++pieces === 2) second = bench.generate(request(10));
+    return pieces < 4;
+  });
+  const first = bench.generate(request(10));
+  bench.core.start();
+  await first;
+  while (pieces < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+  await second;
+  // One prompt and two further tokens are three steps; the second one waited for one piece at most.
+  const steps = ["step", "step", "step"];
+  assertEquals(order, [...steps, "idle", "idle", ...steps, "idle", "idle"]);
+  await bench.core.stop();
+});

@@ -93,6 +93,8 @@ Deno.test("ExpertPager counts a small trace as done by hand", async () => {
     stops: 4,
     waves: 5,
     failures: 0,
+    prefetches: 0,
+    prefetchBytes: 0,
   });
   assertEquals(bench.memory, [[1, 2]]);
 });

@@ -61,13 +61,13 @@ Deno.test("SlotPool throws for sizes and calls that make no sense", () => {
   assertThrows(() => pool.abandon(1), RangeError, "slot 1 is free");
 });
 
-Deno.test("LruPolicy prefers slots never used, lowest first, and may find none", () => {
+Deno.test("LruPolicy prefers slots never used, highest first, and may find none", () => {
   const policy = new LruPolicy(4);
-  policy.touched(0);
-  assertEquals(policy.victim(() => true), 1);
-  policy.touched(1);
-  assertEquals(policy.victim((slot) => slot < 2), 0);
-  policy.touched(0);
-  assertEquals(policy.victim((slot) => slot < 2), 1);
+  policy.touched(3);
+  assertEquals(policy.victim(() => true), 2);
+  policy.touched(2);
+  assertEquals(policy.victim((slot) => slot >= 2), 3);
+  policy.touched(3);
+  assertEquals(policy.victim((slot) => slot >= 2), 2);
   assertEquals(policy.victim(() => false), undefined);
 });
