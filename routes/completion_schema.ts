@@ -16,7 +16,10 @@ export const completionRequest = z.looseObject({
     z.array(z.string()).min(1).max(MAX_PROMPTS),
     idList,
     z.array(idList).min(1).max(MAX_PROMPTS),
-  ]).openapi({
+  ], {
+    error: "wanted text, token ids, or a list of either with 1 to " +
+      `${MAX_PROMPTS} prompts, none of them without ids`,
+  }).openapi({
     description: "One text or several, as text or as token ids; special tokens count as such",
   }),
   max_tokens: z.int().min(0).nullish()

@@ -83,11 +83,7 @@ export function toRequestError(error: unknown, requestId: string): RequestError 
   if (error instanceof DOMException && error.name === "AbortError") {
     return new RequestError(499, "The client went away", { type: "aborted" });
   }
-  console.error(JSON.stringify({
-    level: "error",
-    request_id: requestId,
-    error: error instanceof Error ? error.stack : String(error),
-  }));
+  log(requestId, error instanceof Error ? error.stack ?? error.message : String(error));
   return new RequestError(500, `Internal error, see the server's log for request ${requestId}`);
 }
 
@@ -117,11 +113,17 @@ const ENGINE_ERRORS: Readonly<
 
 function ofEngine(error: EngineError, requestId: string): RequestError {
   const { status, retryAfterSeconds } = ENGINE_ERRORS[error.code];
+  if (status === 500) log(requestId, error.message);
   const message = status === 500 ? `${error.message} (request ${requestId})` : error.message;
   return new RequestError(status, message, {
     code: error.code === "context_length" ? "context_length_exceeded" : error.code,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });
+}
+
+/** One line of JSON on stderr; never what a caller wrote. */
+function log(requestId: string, error: string): void {
+  console.error(JSON.stringify({ level: "error", request_id: requestId, error }));
 }
 
 function typeOf(status: number): string {

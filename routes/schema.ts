@@ -24,7 +24,9 @@ export const SAMPLING_FIELDS = {
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().min(0.01).max(100).nullish(),
   seed: z.int().nullish(),
-  stop: z.union([stopString, z.array(stopString).max(MAX_STOPS)]).nullish(),
+  stop: z.union([stopString, z.array(stopString).max(MAX_STOPS)], {
+    error: `wanted text or a list of at most ${MAX_STOPS} texts`,
+  }).nullish(),
   stop_token_ids: z.array(z.int().min(0)).max(MAX_STOPS).nullish()
     .openapi({ description: "Ids that end the answer, beside the model's own" }),
   ignore_eos: z.boolean().nullish()

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { assertSpyCalls, stub } from "@std/testing/mock";
 import { EngineError, type EngineErrorCode } from "../../runtime/mod.ts";
@@ -103,6 +103,7 @@ describe("a request that cannot be honoured", () => {
       const response = await post("/v1/completions", extra);
       const { error } = await response.json();
       assertEquals([response.status, error.param?.slice(0, param.length)], [400, param]);
+      assert(!error.message.endsWith("Invalid input"), `${error.message} helps nobody`);
     }
   });
 
@@ -192,6 +193,7 @@ describe("an engine error", () => {
   for (const [code, status] of Object.entries(statuses)) {
     it(`${code} before the first token is ${status}, streamed or not`, async () => {
       const { engine, post } = harness();
+      using log = stub(console, "error");
       engine.script = { refuse: new EngineError(code as EngineErrorCode, "Cannot go on") };
       for (const stream of [false, true]) {
         const response = await post(CHAT, chat({ stream }));
@@ -204,6 +206,7 @@ describe("an engine error", () => {
           assertStringIncludes(error.message, response.headers.get("x-request-id")!);
         }
       }
+      assertSpyCalls(log, status === 500 ? 2 : 0);
     });
   }
 
