@@ -66,11 +66,11 @@ export async function openEngine(
         "Install the driver of a real GPU; deploy/run doctor says what is missing",
     );
   }
-  const built = await buildRunner(gpu, snapshot, config, options, (phase, done, total) => {
-    onStatus({ state: "loading", phase, done, total });
+  const built = await buildRunner(gpu, snapshot, config, options, {
+    onPlan: (plan) => log(`memory plan:\n${planTable(plan)}`),
+    onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
   });
   if (hooks.onRoute) built.stage?.watch(hooks.onRoute, { all: true });
-  log(`memory plan:\n${planTable(built.plan)}`);
   const core = new EngineCore(built.runner, built.cache, {
     maxSequences: options.maxSequences,
     maxWaiting: options.maxWaiting,

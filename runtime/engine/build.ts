@@ -49,6 +49,13 @@ export interface BuiltRunner {
   close(): Promise<void>;
 }
 
+/** Told while the model is built. */
+export interface BuildHooks {
+  /** Before anything is allocated. */
+  readonly onPlan: (plan: MemoryPlan) => void;
+  readonly onProgress: OnProgress;
+}
+
 /** Experts that all fit are read at start up to this size; of larger models only those that tokens ask for. */
 const PRELOAD_BYTES = 256 * 2 ** 20;
 
@@ -72,11 +79,12 @@ export async function buildRunner(
   snapshot: Snapshot,
   config: ModelConfig,
   options: EngineOptions,
-  onProgress: OnProgress,
+  { onPlan, onProgress }: BuildHooks,
 ): Promise<BuiltRunner> {
   const site = openSite(gpu, snapshot, config, options);
   const source = expertSource(site);
   const plan = await planModel(site, source);
+  onPlan(plan.memory);
   const placed = await place(site, source, plan, onProgress);
   const kernels = new KernelCache(gpu.device);
   const readback = await openReadback(site, plan);
