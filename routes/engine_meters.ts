@@ -15,8 +15,6 @@ const METERS: Readonly<Record<string, Meter>> = {
   failures: ["counter", "expert_load_failures_total", "Experts that could not be loaded"],
   prefetches: ["counter", "expert_prefetches_total", "Experts uploaded before a step needed them"],
   prefetchBytes: ["counter", "expert_prefetch_bytes_total", "Bytes of experts uploaded ahead"],
-  prefetches: ["counter", "expert_prefetches_total", "Experts uploaded before a step needed them"],
-  prefetchBytes: ["counter", "expert_prefetch_bytes_total", "Bytes of experts uploaded ahead"],
   steps: ["counter", "engine_steps_total", "Steps computed"],
   dispatches: ["counter", "gpu_dispatches_total", "Kernels dispatched"],
   submissions: ["counter", "gpu_submissions_total", "Command buffers submitted"],
