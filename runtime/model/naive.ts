@@ -40,10 +40,13 @@ export type LayerState =
 export interface NaiveModel {
   readonly config: ModelConfig;
   readonly weights: NaiveWeights;
+  /** Told of each layer's residual stream [tokens, hidden] and of the experts [tokens, topK] that were chosen by it. */
+  readonly onRoute?: (layer: number, h: Float64Array, ids: Uint32Array) => void;
 }
 
 /** One layer's share of a forward pass. */
 interface LayerPass extends NaiveModel {
+  readonly index: number;
   /** What stands before the layer's tensor names. */
   readonly at: string;
   readonly state: LayerState;
@@ -65,11 +68,12 @@ export function emptyState(config: ModelConfig): NaiveState {
  * the rotary positions, one a token; for text they follow the tokens' count.
  */
 export function naiveForward(
-  { config, weights }: NaiveModel,
+  model: NaiveModel,
   tokens: readonly number[],
   state: NaiveState,
   positions: readonly RopePositions[] = textPositions(state.tokens, tokens.length),
 ): Float64Array {
+  const { config, weights } = model;
   const { hidden, rmsEps } = config;
   const prefix = textPrefix((name) => weights.dtypeOf(name));
   const norm = (x: Float64Array, name: string) =>
@@ -77,7 +81,7 @@ export function naiveForward(
   let h: Float64Array = embedNaive(tokens, weights.values(`${prefix}embed_tokens.weight`), hidden);
   state.layers.forEach((layer, index) => {
     const at = layerPrefix(prefix, index);
-    const pass = { config, weights, at, state: layer, positions };
+    const pass = { ...model, index, at, state: layer, positions };
     h = add(h, mixer(pass, norm(h, `${at}input_layernorm.weight`)));
     h = addMlp(pass, h, norm(h, `${at}post_attention_layernorm.weight`));
   });
@@ -183,6 +187,7 @@ function addMlp(pass: LayerPass, h: Float64Array, x: Float64Array): Float64Array
   if (mlp.kind === "dense") return add(h, swigluMlp(pass, at, x));
   const router = weights.stacked([`${at}gate.weight`, `${at}shared_expert_gate.weight`]);
   const routes = moeRouteNaive(matmulNaive(x, router, hidden), mlp);
+  pass.onRoute?.(pass.index, h, routes.ids);
   const { topK } = mlp;
   const routed = moeExpertsNaive({ x, ids: routes.ids, hidden, topK }, expertReader(pass, mlp.dff));
   const shared = swigluMlp(pass, `${at}shared_expert.`, x);
