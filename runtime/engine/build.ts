@@ -83,7 +83,7 @@ export async function buildRunner(
 ): Promise<BuiltRunner> {
   const site = openSite(gpu, snapshot, config, options);
   const source = expertSource(site);
-  const plan = await planModel(site, source);
+  const plan = await planModel(site);
   onPlan(plan.memory);
   const placed = await place(site, source, plan, onProgress);
   const kernels = new KernelCache(gpu.device);

@@ -9,7 +9,7 @@ import {
   type ForecastRequest,
   parseForecastOptions,
 } from "./options.ts";
-import { planInput } from "./plan_input.ts";
+import { planInput } from "../plan_input.ts";
 
 /** The forecast as lines for people. */
 export function forecastTable({ title, device }: ForecastRequest, result: Forecast): string {

@@ -5,7 +5,7 @@ import { parseSize } from "../options.ts";
 import { inventory, tensorBytes, textInventory } from "../synth/inventory.ts";
 import { MEMBERS } from "../synth/members.ts";
 import { type Device, DEVICES } from "./devices.ts";
-import type { PlanChoice, SizedTensor } from "./plan_input.ts";
+import type { PlanChoice, SizedTensor } from "../plan_input.ts";
 
 /** A flag that cannot be used. */
 export class ForecastOptionError extends Error {

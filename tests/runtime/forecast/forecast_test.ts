@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { DEVICES } from "../../../runtime/forecast/devices.ts";
 import { forecast, interpolate } from "../../../runtime/forecast/forecast.ts";
 import { parseForecastOptions } from "../../../runtime/forecast/options.ts";
-import { planInput } from "../../../runtime/forecast/plan_input.ts";
+import { planInput } from "../../../runtime/plan_input.ts";
 import { planMemory } from "../../../runtime/plan.ts";
 import { readSnapshotConfig } from "../../../runtime/snapshot.ts";
 import { openSnapshot } from "../../../weights/mod.ts";

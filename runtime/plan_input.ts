@@ -1,11 +1,11 @@
-/** What the memory plan of a model is made from, without a device or a file. @module */
-import { expertLayout } from "../../shaders/common/expert_layout.ts";
-import { cacheSizes } from "../model/caches.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { SCALE_SUFFIX } from "../model/names.ts";
-import { DECODE_ROWS, type KvFormat, PAGE_TOKENS } from "../model/parts.ts";
-import { rowsThatFit, scratchBytes } from "../model/scratch.ts";
-import { LONGEST_DEFAULT_CONTEXT, type PlanInput } from "../plan.ts";
+/** What the memory plan of a model is made from, for the engine at start and for forecasts without a device. @module */
+import { expertLayout } from "../shaders/common/expert_layout.ts";
+import { cacheSizes } from "./model/caches.ts";
+import type { ModelConfig } from "./model/config.ts";
+import { SCALE_SUFFIX } from "./model/names.ts";
+import { DECODE_ROWS, type KvFormat, PAGE_TOKENS } from "./model/parts.ts";
+import { rowsThatFit, scratchBytes, type StepBounds } from "./model/scratch.ts";
+import { LONGEST_DEFAULT_CONTEXT, type PlanInput } from "./plan.ts";
 
 /** A tensor of the snapshot, as far as it counts. */
 export interface SizedTensor {
@@ -25,22 +25,27 @@ export interface PlanChoice {
   readonly kv: KvFormat;
 }
 
-/** Everything but the budget, as the engine computes it at start. */
+/** The largest step that fits the device's bindings, before the context has been planned. */
+export function largestStep(config: ModelConfig, choice: PlanChoice): StepBounds {
+  const { maxBinding, maxSequences, context, chunkRows } = choice;
+  const maxContext = context ?? Math.min(config.maxPositions, LONGEST_DEFAULT_CONTEXT);
+  const wanted = { maxRows: chunkRows, maxSequences, maxContext };
+  return { ...wanted, maxRows: Math.max(DECODE_ROWS, rowsThatFit(config, wanted, maxBinding)) };
+}
+
+/** Everything but the budget. */
 export function planInput(
   config: ModelConfig,
   tensors: Iterable<SizedTensor>,
   choice: PlanChoice,
 ): Omit<PlanInput, "budget"> {
-  const { maxBinding, maxSequences, context, chunkRows, kv } = choice;
+  const { maxBinding, maxSequences, context, kv } = choice;
   const sizes = cacheSizes(config, kv);
   const linear = config.layerKinds.filter((kind) => kind === "linear").length;
-  const maxContext = context ?? Math.min(config.maxPositions, LONGEST_DEFAULT_CONTEXT);
-  const wanted = { maxRows: chunkRows, maxSequences, maxContext };
-  const maxRows = Math.max(DECODE_ROWS, rowsThatFit(config, wanted, maxBinding));
   return {
     maxBinding,
     trunk: trunkBytes(config, [...tensors]),
-    activations: scratchBytes(config, { ...wanted, maxRows }),
+    activations: scratchBytes(config, largestStep(config, choice)),
     stateSlot: linear * (sizes.stateSlot + sizes.convSlot),
     kvPage: 2 * (config.layers - linear) * sizes.kvPage,
     kvPageBinding: sizes.kvPage,
