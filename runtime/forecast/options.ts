@@ -34,7 +34,7 @@ export const FORECAST_HELP = `Says what of a model fits a device, and how fast i
   --link GB/s        from the host's memory to it (25)
   --context TOKENS   longest prompt with its answer
   --sequences N      generations that run at once (4)
-  --kv F             f32 or f16 (f16)
+  --kv F             f32 or f16 (f32)
   --json             one JSON object instead of a table`;
 
 const FLAGS = [
@@ -55,7 +55,7 @@ const FLAGS = [
  */
 export function parseForecastOptions(args: readonly string[]): ForecastRequest {
   const { json, ...values } = flags(args);
-  const { model = Object.keys(MEMBERS)[0]!, format = "fp8", kv = "f16" } = values;
+  const { model = Object.keys(MEMBERS)[0]!, format = "fp8", kv = "f32" } = values;
   if (format !== "fp8" && format !== "bf16") throw wrong("format", format, "fp8 or bf16");
   if (kv !== "f32" && kv !== "f16") throw wrong("kv", kv, "f32 or f16");
   const { config, tensors } = modelOf(model, format);
