@@ -4,7 +4,6 @@
  * @module
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { Readable } from "node:stream";
 import { errorBody, RequestError } from "./errors.ts";
 
 /** Answers one request; its signal is aborted when the client leaves before it has the whole answer. */
@@ -93,10 +92,18 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | nu
       method,
       headers,
       signal,
-      ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
+      ...(hasBody ? { body: ReadableStream.from(bodyOf(incoming)) } : {}),
     });
   } catch {
     return null;
+  }
+}
+
+async function* bodyOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    yield* incoming;
+  } catch {
+    throw new DOMException("The client left before its request was complete", "AbortError");
   }
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { TextLineStream } from "@std/streams";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { assertSpyCalls, stub } from "@std/testing/mock";
 import { ListenError } from "../../routes/listener.ts";
 import { type RunningServer, serve } from "../../routes/server.ts";
 import { chat, harness, type Json, readEvents } from "./harness.ts";
@@ -153,6 +154,23 @@ describe("a server with an open socket", () => {
     assertEquals(both.match(/HTTP\/1\.1 200 OK/g)?.length, 2);
     assertStringIncludes(await exchange("nonsense\r\n\r\n"), "HTTP/1.1 400 ");
     assertStringIncludes(await exchange(last.replace("/livez", "//")), "HTTP/1.1 400 ");
+  });
+
+  it("makes no fuss of a client that leaves within its request", async () => {
+    await listen();
+    using log = stub(console, "error");
+    for (let round = 0; round < 5; round++) {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+      await connection.write(new TextEncoder().encode(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" +
+          `content-length: 5000\r\n\r\n{"messages":`,
+      ));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      connection.close();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertSpyCalls(log, 0);
+    assertEquals(mocks.engine.requests.length, 0);
   });
 
   it("listens on a name, and takes an address in brackets", async () => {
