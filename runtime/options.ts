@@ -2,6 +2,9 @@
 import { parseArgs } from "node:util";
 import type { KvFormat } from "./model/parts.ts";
 
+/** Which experts are on the GPU: whatever fits best, all from the start, or those that tokens have asked for. */
+export type Residency = "auto" | "resident" | "paged";
+
 /** What the engine is opened with. */
 export interface EngineOptions {
   /** Folder of the snapshot. */
@@ -20,6 +23,7 @@ export interface EngineOptions {
   readonly chunkRows: number;
   /** Folder that may be written to; null writes nothing. */
   readonly cacheDir: string | null;
+  readonly residency: Residency;
   /** Heat map of the experts to load first; null takes the one that an earlier run left in `cacheDir`. */
   readonly warm: string | null;
 }
@@ -95,6 +99,12 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "folder for measurements worth keeping; nothing is written without it",
   },
   {
+    flag: "residency",
+    value: "MODE",
+    fallback: "auto",
+    help: "experts on the GPU: resident loads all at start, paged each when a token asks for it",
+  },
+  {
     flag: "warm",
     value: "FILE",
     fallback: null,
@@ -113,6 +123,8 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "file with one accepted API key a line",
   },
 ];
+
+const RESIDENCIES = ["auto", "resident", "paged"] as const satisfies readonly Residency[];
 
 /**
  * Reads options from command-line arguments, then from the environment.
@@ -138,6 +150,7 @@ export function parseOptions(
       maxWaiting: integer("queue", 0, 100_000),
       chunkRows: integer("chunk", 1, 8192),
       cacheDir: text("cache-dir"),
+      residency: parseChoice("residency", values.get("residency")!, RESIDENCIES),
       warm: text("warm"),
     },
     server: {

@@ -14,6 +14,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   maxWaiting: 64,
   chunkRows: 512,
   cacheDir: null,
+  residency: "auto",
   warm: null,
 };
 

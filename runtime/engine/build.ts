@@ -188,8 +188,9 @@ async function preload(
   { source, experts }: Placed,
   onProgress: OnProgress,
 ): Promise<void> {
-  if (!source || !experts || !plan.allResident) return;
-  if (expertBytes(site, source) > PRELOAD_BYTES) return;
+  const { residency } = site.options;
+  if (!source || !experts || !plan.allResident || residency === "paged") return;
+  if (residency === "auto" && expertBytes(site, source) > PRELOAD_BYTES) return;
   await experts.pager.loadAll((done, total) => onProgress("experts", done, total));
 }
 

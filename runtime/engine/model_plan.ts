@@ -1,7 +1,7 @@
 /** The memory plan of an open snapshot on an open device. @module */
 import { largestStep, planInput } from "../plan_input.ts";
 import type { StepBounds } from "../model/scratch.ts";
-import { type MemoryPlan, planMemory } from "../plan.ts";
+import { type MemoryPlan, PlanError, planMemory, size } from "../plan.ts";
 import { readBudget } from "./budget.ts";
 import type { Site } from "./site.ts";
 
@@ -15,7 +15,7 @@ export interface ModelPlan {
 
 /**
  * Plans with the largest chunk that fits the device's bindings.
- * @throws {PlanError} if the budget is too small
+ * @throws {PlanError} if the budget is too small, also for all experts where they are to be resident
  * @throws {OptionError} if the budget cannot be read
  */
 export async function planModel({ gpu, snapshot, config, options }: Site): Promise<ModelPlan> {
@@ -27,6 +27,15 @@ export async function planModel({ gpu, snapshot, config, options }: Site): Promi
     ...input,
     budget: await readBudget(gpu, options.vram, everything),
   });
+  if (options.residency === "resident" && !memory.allResident) {
+    throw new PlanError(
+      `Cannot keep every expert on the GPU: ${
+        size(memory.budget)
+      } leave ${memory.expertSlots} of ` +
+        `${input.experts!.count} slots in a layer, all take ${size(everything)} in all; ` +
+        `raise --vram or let --residency be auto`,
+    );
+  }
   const bounds = { ...largestStep(config, choice), maxContext: memory.contextLength };
   return { memory, bounds, trunkBytes: input.trunk };
 }
