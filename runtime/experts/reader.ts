@@ -114,11 +114,22 @@ export class ExpertReader {
       const reads = pieces.map((piece) => this.#read(piece, buffer));
       const results = await Promise.allSettled(reads);
       for (const result of results) if (result.status === "rejected") throw result.reason;
-      for (const piece of pieces) checkFinite(piece, buffer);
+      for (const piece of pieces) this.#checkFinite(piece, buffer);
       use(buffer);
     } finally {
       this.#idle.push(buffer);
     }
+  }
+
+  #checkFinite(piece: Piece, buffer: Uint8Array<ArrayBuffer>): void {
+    const index = findNonFinite(bytesOf(piece, buffer), piece.dtype);
+    if (index < 0) return;
+    const element = piece.offset / (piece.dtype === "BF16" ? 2 : 1) + index;
+    const { file } = this.#options.snapshot.tensor(piece.tensor);
+    throw new WeightsError(
+      `Cannot use "${piece.tensor}" of "${file}": element ${element} is NaN or infinite, ` +
+        `expected finite numbers, download the file again`,
+    );
   }
 
   async #read(piece: Piece, buffer: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -201,16 +212,4 @@ function whole(part: ExpertPart, tensor: string, dtype: "F8_E4M3" | "BF16"): Pie
 
 function bytesOf({ part }: Piece, buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return buffer.subarray(part.offset, part.offset + part.byteLength);
-}
-
-function checkFinite(piece: Piece, buffer: Uint8Array<ArrayBuffer>): void {
-  const index = findNonFinite(bytesOf(piece, buffer), piece.dtype);
-  if (index < 0) return;
-  const elementBytes = piece.dtype === "BF16" ? 2 : 1;
-  throw new WeightsError(
-    `Cannot use "${piece.tensor}": element ${
-      piece.offset / elementBytes + index
-    } is NaN or infinite, ` +
-      `expected finite numbers, download the snapshot again`,
-  );
 }

@@ -143,8 +143,8 @@ Deno.test("ExpertReader refuses NaN in a code or scale of that expert only, and 
     const used: number[] = [];
     const load = (layer: number, expert: number) =>
       reader.load(layer, expert, () => used.push(layer * 10 + expert));
-    await assertRejects(() => load(0, 1), WeightsError, `"${code}": element 4321 is NaN`);
-    await assertRejects(() => load(1, 0), WeightsError, `"${scale}": element 5 is NaN`);
+    await assertRejects(() => load(0, 1), WeightsError, `element 4321 is NaN`);
+    await assertRejects(() => load(1, 0), WeightsError, `Cannot use "${scale}" of "`);
     await load(0, 0);
     await load(1, 1);
     assertEquals(used, [0, 11]);
@@ -156,7 +156,7 @@ Deno.test("ExpertReader refuses NaN in a code or scale of that expert only, and 
     await assertRejects(
       () => slotOf(reader, 0, 1),
       WeightsError,
-      `"${fused}": element ${element} `,
+      `.safetensors": element ${element} is NaN`,
     );
   });
 });
