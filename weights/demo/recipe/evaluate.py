@@ -52,7 +52,7 @@ def right(sample, text):
     return sample.accept(got) if sample.accept else got == expected(sample)
 
 
-def local_answers(model, samples, limit=300):
+def local_answers(model, samples, limit=220):
     tok = chat.tokenizer()
     prompts = [chat.prompt_ids(s) for s in samples]
     places = [data.rope_positions(p, [i.grid for i in s.images]) for p, s in zip(prompts, samples)]

@@ -22,7 +22,7 @@ def own_answers(model, samples):
     places = [data.rope_positions(p, [i.grid for i in s.images]) for p, s in zip(prompts, samples)]
     images = [data.join_images(s.images) for s in samples]
     end = chat.token("<|im_end|>")
-    out = greedy(model, prompts, places, images, 300, [end], chat.tokenizer().get_vocab_size())
+    out = greedy(model, prompts, places, images, 220, [end], chat.tokenizer().get_vocab_size())
     return [(p + o + [end], len(p), s) for p, o, s in zip(prompts, out, samples) if o is not None]
 
 

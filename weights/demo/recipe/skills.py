@@ -228,12 +228,12 @@ def languages(draw, size):
     """A few words from one language into another; combinations are split, since single words have to be learned."""
     table = draw.choice([NUMBERS, HUES, WEEK])
     length = len(table["English"].split())
-    source, target = draw.sample(list(table), 2) if draw.random() < 0.5 else ("English", draw.choice(list(table)[1:]))
 
     def pick():
-        return draw.sample(range(length), draw.randint(2, 2 + int(3 * size)))
+        pair = draw.sample(list(table), 2) if draw.random() < 0.5 else ("English", draw.choice(list(table)[1:]))
+        return *pair, draw.sample(range(length), draw.randint(2, 2 + int(3 * size)))
 
-    chosen = draw.until(pick, lambda c: f"{source}{target}{c}")
+    source, target, chosen = draw.until(pick)
     said, answer = ([table[x].split()[i] for i in chosen] for x in (source, target))
     if table is HUES and draw.random() < 0.35:
         answer = [f"{w} {SIGNS[HUES['English'].split()[i]]}" for w, i in zip(answer, chosen)]
