@@ -66,7 +66,7 @@ export class Metrics {
     );
     this.#rejected = this.#meters.counter(
       "deltapage_requests_rejected_total",
-      "Requests answered with an error",
+      "Generations refused, or ended by an error",
       "reason",
     );
   }
