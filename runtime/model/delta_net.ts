@@ -11,13 +11,14 @@ import { gatedRmsNorm, gatedRmsNormGrid } from "../../shaders/gated_rms_norm/gat
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Program } from "../gpu/program.ts";
 import type { DeltaConfig } from "./config.ts";
-import { addMatmul } from "./linear.ts";
+import { addMatmul, squareParts } from "./linear.ts";
 import {
   DECODE_ROWS,
   type DeltaState,
   type DeltaWeights,
   type Phase,
   type Scratch,
+  type SplitNorm,
   type StepBuffers,
 } from "./parts.ts";
 
@@ -34,8 +35,10 @@ export interface DeltaNetParts {
 
 /** Where the mixer reads and writes; f32, C = 2 keyHeads keyDim + V, V = valueHeads valueDim. */
 export interface DeltaNetIo {
-  /** [rows, hidden]: the normed input. */
+  /** [rows, hidden]: the normed input, the `scaled` of `norm` where there is one. */
   readonly x: GPUBuffer;
+  /** Null where x is normed in any step. */
+  readonly norm: SplitNorm | null;
   /** [rows, C + V]: W_qkvz x. */
   readonly mixed: GPUBuffer;
   /** [rows, V]: normed and gated, what the output projection takes. */
@@ -95,7 +98,7 @@ function addConvolution(
 function addShortSegments(
   program: Program,
   { steps, scratch, weights, state, shape }: DeltaNetParts,
-  { x, mixed, out }: DeltaNetIo,
+  { x, norm, mixed, out }: DeltaNetIo,
 ): void {
   const { format, slices: [gates, ...more] } = weights.ba;
   if (!gates || more.length || format !== "bf16") {
@@ -104,7 +107,12 @@ function addShortSegments(
     );
   }
   program.add(
-    deltaStep(shape, { mostRows: DECODE_ROWS, epsilon: shape.epsilon }),
+    deltaStep({
+      ...shape,
+      ...(norm
+        ? { norm: { parts: squareParts(norm, program.kernels.software), mostRows: DECODE_ROWS } }
+        : {}),
+    }, { mostRows: DECODE_ROWS, epsilon: shape.epsilon }),
     {
       step: steps.step,
       segments: steps.segments,
@@ -119,6 +127,7 @@ function addShortSegments(
       conv_state: state.conv,
       state: state.state,
       out,
+      squares: norm?.squares ?? x,
     },
     deltaStepGrid(shape),
   );

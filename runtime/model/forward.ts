@@ -15,7 +15,14 @@ import { addMatmul } from "./linear.ts";
 import { addMlp } from "./mlp.ts";
 import { addCombine, addExperts, addRoute, type MoeParts } from "./moe.ts";
 import type { LayerCaches } from "./caches.ts";
-import type { ExpertPool, KvFormat, Phase, StepBuffers } from "./parts.ts";
+import {
+  DECODE_ROWS,
+  type ExpertPool,
+  type KvFormat,
+  type Phase,
+  type SplitNorm,
+  type StepBuffers,
+} from "./parts.ts";
 import type { ModelScratch } from "./scratch.ts";
 import type { LayerWeights, Trunk } from "./trunk.ts";
 
@@ -91,12 +98,15 @@ function addMixer(
 ): void {
   const { config, steps, scratch } = parts;
   const { step } = steps;
-  addNorm(program, parts, layer.inputNorm);
+  // The first layer's input is the embedding, which no kernel here has multiplied into.
+  addNorm(program, parts, layer.inputNorm, index === 0 ? 1 : DECODE_ROWS + 1);
+  const norm = index === 0 ? null : splitNorm(parts, layer.inputNorm);
+  const next = splitNorm(parts, layer.postNorm);
   const caches = parts.caches[index]!;
   const { mixed, mixerOut, normed, hidden } = scratch;
   if (layer.mixer.kind === "linear") {
     const weights = layer.mixer.delta;
-    addMatmul(program, phase, { step, x: normed, y: mixed }, weights.qkvz);
+    addMatmul(program, phase, { step, x: normed, norm, y: mixed }, weights.qkvz);
     addDeltaNet(
       program,
       phase,
@@ -107,12 +117,12 @@ function addMixer(
         state: caches.delta!,
         shape: { ...config.delta, hidden: config.hidden, epsilon: config.rmsEps },
       },
-      { x: normed, mixed, out: mixerOut },
+      { x: normed, norm, mixed, out: mixerOut },
     );
-    addMatmul(program, phase, { step, x: mixerOut, y: hidden, accumulate: true }, weights.out);
+    addMatmul(program, phase, { step, x: mixerOut, y: hidden, next }, weights.out);
   } else {
     const weights = layer.mixer.attention;
-    addMatmul(program, phase, { step, x: normed, y: mixed }, weights.qkv);
+    addMatmul(program, phase, { step, x: normed, norm, y: mixed }, weights.qkv);
     addAttention(program, phase, {
       sizes: { ...config.attention, epsilon: config.rmsEps },
       maxContext: parts.maxContext,
@@ -124,7 +134,7 @@ function addMixer(
       qkv: mixed,
       out: mixerOut,
     });
-    addMatmul(program, phase, { step, x: mixerOut, y: hidden, accumulate: true }, weights.out);
+    addMatmul(program, phase, { step, x: mixerOut, y: hidden, next }, weights.out);
   }
 }
 
@@ -138,12 +148,15 @@ function addBlock(
 ): void {
   const { config, steps: { step }, scratch } = parts;
   const { normed: x, hidden: h, block, maxRows } = scratch;
-  addNorm(route, parts, layer.postNorm);
+  addNorm(route, parts, layer.postNorm, DECODE_ROWS + 1);
+  const norm = splitNorm(parts, layer.postNorm);
+  const { layers, finalNorm } = parts.trunk;
+  const next = splitNorm(parts, layers[index + 1]?.inputNorm ?? finalNorm);
   if (layer.block.kind === "dense") {
     return addMlp(
       route,
       phase,
-      { step, x, y: h, accumulate: true, scratch: block },
+      { step, x, norm, y: h, next, scratch: block },
       layer.block.mlp,
     );
   }
@@ -159,23 +172,32 @@ function addBlock(
     scratch: block,
     weights: { router, shared, pool: parts.pools[index]! },
     x,
+    norm,
     h,
+    next,
   };
   addRoute(route, phase, moe);
   addExperts(experts, phase, moe);
   addCombine(combine, phase, moe);
 }
 
+/** Norms the residual stream in steps of `fewestRows` rows or more. */
 function addNorm(
   program: Program,
   { config, steps, scratch }: ForwardParts,
   weight: GPUBuffer,
+  fewestRows: number,
 ): void {
   program.add(
     rmsNorm({ width: config.hidden, epsilon: config.rmsEps }),
     { step: steps.step, x: scratch.hidden, weight, y: scratch.normed },
-    rmsNormGrid,
+    (shape) => shape.rows < fewestRows ? [0, 0, 0] : rmsNormGrid(shape),
   );
+}
+
+function splitNorm({ config, scratch }: ForwardParts, weight: GPUBuffer): SplitNorm {
+  const { normed: scaled, squares } = scratch;
+  return { weight, scaled, squares, width: config.hidden, epsilon: config.rmsEps };
 }
 
 /** Logits of the wanted rows: always the kernels for a few rows, so that their bits do not depend on the phase. */

@@ -1,9 +1,15 @@
 /** Adds the product of a placed matrix to a program. @module */
-import { productCut, type TileRows } from "../../shaders/common/products.ts";
-import type { StepShape } from "../../shaders/kernel_spec.ts";
-import { matmul, matmulGrid, type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
+import { productCut, squareBlock, type TileRows } from "../../shaders/common/products.ts";
+import { ceilDiv, type StepShape } from "../../shaders/kernel_spec.ts";
+import {
+  matmul,
+  matmulGrid,
+  matmulResidual,
+  type MatmulShape,
+  matmulSizes,
+} from "../../shaders/matmul/matmul.ts";
 import type { Program } from "../gpu/program.ts";
-import { DECODE_ROWS, type Matrix, type Phase } from "./parts.ts";
+import { DECODE_ROWS, type Matrix, type Phase, type SplitNorm } from "./parts.ts";
 
 /** Where a product reads and writes: f32 rows, strides and offsets in elements. */
 export interface MatmulIo {
@@ -20,6 +26,10 @@ export interface MatmulIo {
   readonly accumulate?: boolean;
   /** Rows are `step.head_rows` instead of `step.rows`. */
   readonly head?: boolean;
+  /** x is this norm's `scaled`. */
+  readonly norm?: SplitNorm | null;
+  /** y is the residual stream, that of this norm; implies `accumulate`. */
+  readonly next?: SplitNorm;
   /** Steps of fewer rows are left alone; 1 unless said. */
   readonly fewestRows?: number;
 }
@@ -40,16 +50,27 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       xOffset: io.xOffset ?? 0,
       yStride: io.yStride ?? matrix.n,
       yOffset: (io.yOffset ?? 0) + firstRow,
-      accumulate: io.accumulate ?? false,
+      accumulate: io.accumulate ?? io.next !== undefined,
       head: io.head ?? false,
     };
-    const sizes = program.kernels.uniform(matmulSizes(shape));
     for (const { tile, from, to } of tilesOf(phase)) {
       if (to < fewestRows) continue;
-      const cut = productCut(tile, program.kernels.software);
+      const { software } = program.kernels;
+      const cut = productCut(tile, software);
+      const few = to <= DECODE_ROWS;
+      const norm = few && io.norm ? io.norm : null;
+      const next = few && io.next ? io.next : null;
+      const sizes = program.kernels.uniform(matmulSizes({
+        ...shape,
+        ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
+        ...(next ? { nextParts: squareParts(next, software) } : {}),
+      }));
       program.add(
-        matmul(shape, cut),
-        { step, codes, scales: scales ?? codes, x, y, sizes },
+        next ? matmulResidual(shape, cut, squareBlock(software)) : matmul(shape, cut),
+        {
+          ...{ step, codes, scales: scales ?? codes, x, y, sizes, squares: norm?.squares ?? x },
+          ...(next ? { norm: next.weight, scaled: next.scaled, next_squares: next.squares } : {}),
+        },
         (s) =>
           within(rowsOf(s, shape), Math.max(from, fewestRows), to)
             ? matmulGrid(shape, cut, s)
@@ -57,6 +78,11 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       );
     }
   }
+}
+
+/** Into how many parts the squares of a row of this norm are summed, rounded up to whole quads. */
+export function squareParts({ width }: Pick<SplitNorm, "width">, software: boolean): number {
+  return 4 * ceilDiv(width, 4 * squareBlock(software));
 }
 
 /** How many rows of x share one reading of the weights, by the number of rows. */

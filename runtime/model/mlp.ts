@@ -2,7 +2,7 @@
 import { swiglu, swigluGrid } from "../../shaders/swiglu/swiglu.ts";
 import type { Program } from "../gpu/program.ts";
 import { addMatmul } from "./linear.ts";
-import type { MlpWeights, Phase, Scratch } from "./parts.ts";
+import type { MlpWeights, Phase, Scratch, SplitNorm } from "./parts.ts";
 
 /** Where an MLP reads and writes; f32 rows of the model's width. */
 export interface MlpIo {
@@ -13,8 +13,10 @@ export interface MlpIo {
   readonly yStride?: number;
   /** Where a row of y starts; 0 unless said. */
   readonly yOffset?: number;
-  /** Add to y instead of replacing it. */
-  readonly accumulate?: boolean;
+  /** x is this norm's `scaled`. */
+  readonly norm?: SplitNorm | null;
+  /** y is the residual stream, that of this norm, and added to. */
+  readonly next?: SplitNorm;
   /** Buffers of the sizes that `mlpScratch` names. */
   readonly scratch: Scratch;
 }
@@ -24,13 +26,18 @@ export function mlpScratch(dff: number, maxRows: number): Record<string, number>
   return { mlpGateUp: 4 * maxRows * 2 * dff, mlpAct: 4 * maxRows * dff };
 }
 
-/** Adds `y (+)= down(silu(gate x) * up x)`. */
+/** Adds `y = down(silu(gate x) * up x)`, or `y +=` where y is the residual stream. */
 export function addMlp(program: Program, phase: Phase, io: MlpIo, weights: MlpWeights): void {
-  const { step, x, y, yStride = weights.down.n, yOffset = 0, accumulate = false } = io;
+  const { step, x, y, yStride = weights.down.n, yOffset = 0, norm = null, next } = io;
   const gateUp = io.scratch.mlpGateUp!;
   const act = io.scratch.mlpAct!;
   const shape = { dff: weights.down.k };
-  addMatmul(program, phase, { step, x, y: gateUp }, weights.gateUp);
+  addMatmul(program, phase, { step, x, y: gateUp, norm }, weights.gateUp);
   program.add(swiglu(shape), { step, x: gateUp, y: act }, (s) => swigluGrid(shape, s));
-  addMatmul(program, phase, { step, x: act, y, yStride, yOffset, accumulate }, weights.down);
+  addMatmul(
+    program,
+    phase,
+    { step, x: act, y, yStride, yOffset, ...(next ? { next } : {}) },
+    weights.down,
+  );
 }

@@ -25,9 +25,9 @@ import { productCut } from "../../shaders/common/products.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
-import { addMatmul } from "./linear.ts";
+import { addMatmul, squareParts } from "./linear.ts";
 import { addMlp, mlpScratch } from "./mlp.ts";
-import { DECODE_ROWS, type MoeWeights, type Phase, type Scratch } from "./parts.ts";
+import { DECODE_ROWS, type MoeWeights, type Phase, type Scratch, type SplitNorm } from "./parts.ts";
 
 /** Sizes of the blocks of a model; all layers are alike. */
 export interface MoeSizes {
@@ -49,10 +49,14 @@ export interface MoeParts {
   /** Buffers of the sizes that `moeScratch` names; `stopValues` holds `stopValues(layers)`. */
   readonly scratch: Scratch;
   readonly weights: MoeWeights;
-  /** f32 [rows, hidden]: the normed input. */
+  /** f32 [rows, hidden]: the normed input, the `scaled` of `norm` where there is one. */
   readonly x: GPUBuffer;
+  /** Null where x is normed in any step. */
+  readonly norm: SplitNorm | null;
   /** f32 [rows, hidden]: the residual stream, which the block adds to. */
   readonly h: GPUBuffer;
+  /** The norm of the residual stream that follows. */
+  readonly next: SplitNorm;
 }
 
 /** Bindings start at multiples of this many words. */
@@ -100,16 +104,16 @@ export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, num
  * routed ones is computed here, into its place among their outputs.
  */
 export function addRoute(program: Program, phase: Phase, parts: MoeParts): void {
-  const { step, x, scratch, weights, sizes, layer } = parts;
+  const { step, x, norm, scratch, weights, sizes, layer } = parts;
   const logits = scratch.routerLogits!;
-  addMatmul(program, phase, { step, x, y: logits }, weights.router);
+  addMatmul(program, phase, { step, x, norm, y: logits }, weights.router);
   if (weights.shared) {
     const yStride = moeRanks(sizes) * sizes.hidden;
     const yOffset = sizes.topK * sizes.hidden;
     addMlp(
       program,
       phase,
-      { step, x, y: scratch.expertOut!, yStride, yOffset, scratch },
+      { step, x, norm, y: scratch.expertOut!, yStride, yOffset, scratch },
       weights.shared,
     );
   }
@@ -182,22 +186,31 @@ interface Chunk {
 
 /** Adds the experts of one chunk for few rows, pair by pair, and their sum once all of a row are there. */
 function addFewRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk): void {
-  const { x, h, scratch } = parts;
-  const cut = productCut(1, program.kernels.software);
-  const common = { ...bindingsOf(program, parts, { shape, buffer }), ids: idsOf(parts) };
+  const { x, h, scratch, norm, next } = parts;
+  const { software } = program.kernels;
+  const cut = productCut(1, software);
+  const few = {
+    ...shape,
+    ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
+    nextParts: squareParts(next, software),
+  };
+  const common = { ...bindingsOf(program, parts, { shape: few, buffer }), ids: idsOf(parts) };
   program.add(
     gateUpExperts(shape.format, cut),
-    { ...common, x, act: scratch.expertAct! },
+    { ...common, x, act: scratch.expertAct!, squares: norm?.squares ?? x },
     gridFor(1, (s) => gateUpGrid(shape, cut, s)),
   );
   program.add(
-    downSumExperts(shape.format, cut, { ...shape, parallel: !program.kernels.software }),
+    downSumExperts(shape.format, cut, { ...shape, parallel: !software }),
     {
       ...common,
       x: scratch.expertAct!,
       weights: scratch.routeWeights!,
       outputs: scratch.expertOut!,
       h,
+      norm: next.weight,
+      scaled: next.scaled,
+      squares: next.squares,
     },
     gridFor(1, (s) => downSumGrid(shape, cut, s)),
   );
@@ -213,7 +226,7 @@ function addManyRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk
   };
   program.add(
     gateUpExperts(shape.format, cut),
-    { ...common, x, act: scratch.expertAct! },
+    { ...common, x, act: scratch.expertAct!, squares: x },
     gridFor(8, (s) => gateUpGrid(shape, cut, s)),
   );
   program.add(

@@ -13,6 +13,22 @@ export type Phase = "decode" | "prefill";
 /** Most rows of a "decode" step; more rows use the "prefill" kernels. */
 export const DECODE_ROWS = 16;
 
+/**
+ * An RMSNorm of the residual stream, cut in two in steps of up to `DECODE_ROWS` rows: the kernel that writes the stream
+ * leaves it times 1 + weight, and sums of its squares; those that read that multiply their results by 1 / rms. In
+ * larger steps `scaled` is normed by a kernel of its own.
+ */
+export interface SplitNorm {
+  /** f32 [width], zero-centred. */
+  readonly weight: GPUBuffer;
+  /** f32 [rows, width]. */
+  readonly scaled: GPUBuffer;
+  /** f32 [DECODE_ROWS, one for each block of columns, then zeros up to whole quads]. */
+  readonly squares: GPUBuffer;
+  readonly width: number;
+  readonly epsilon: number;
+}
+
 /** How a matrix's weights are stored: e4m3fn codes with BF16 block scales, or BF16. */
 export type FormatName = "fp8" | "bf16";
 

@@ -4,6 +4,7 @@ import type { GpuMemory } from "../gpu/memory.ts";
 import { attentionScratch } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { deltaScratch } from "./delta_net.ts";
+import { squareParts } from "./linear.ts";
 import { mlpScratch } from "./mlp.ts";
 import { moeScratch } from "./moe.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Scratch, type StepBuffers } from "./parts.ts";
@@ -31,8 +32,10 @@ export interface ModelScratch {
   readonly embedRows: GPUBuffer;
   /** [maxRows, hidden]: the residual stream. */
   readonly hidden: GPUBuffer;
-  /** [maxRows, hidden]. */
+  /** [maxRows, hidden]: normed, or scaled by the norm's weight alone (`SplitNorm`). */
   readonly normed: GPUBuffer;
+  /** [DECODE_ROWS, blocks of hidden]: sums of squares of the residual stream (`SplitNorm`). */
+  readonly squares: GPUBuffer;
   /** [maxRows, widest input projection]. */
   readonly mixed: GPUBuffer;
   /** [maxRows, widest mixer output]. */
@@ -74,6 +77,8 @@ export function scratchSizes(
       embedRows: maxRows * hidden * 2,
       hidden: maxRows * hidden * 4,
       normed: maxRows * hidden * 4,
+      // For the smallest blocks of any device.
+      squares: DECODE_ROWS * squareParts({ width: hidden }, false) * 4,
       mixed: maxRows * Math.max(deltaWidth, attentionWidth) * 4,
       mixerOut: maxRows * Math.max(values, heads) * 4,
       headHidden: DECODE_ROWS * hidden * 4,

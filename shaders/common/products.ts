@@ -1,8 +1,12 @@
 /** How the kernels for matrix products are cut. @module */
+import rowFactor from "./row_factor.wgsl" with { type: "text" };
 import source from "./products.wgsl" with { type: "text" };
 
 /** WGSL text of the shared inner part; it needs a format's snippet and the kernel's `codes` and `x`. */
 export const PRODUCTS_WGSL: string = source;
+
+/** WGSL text of the second half of a norm that is cut in two; it needs `PRODUCTS_WGSL` and the kernel's `squares`. */
+export const ROW_FACTOR_WGSL: string = rowFactor;
 
 /** Threads of a workgroup. */
 export const PRODUCT_THREADS = 32;
@@ -31,6 +35,17 @@ export function productCut(tile: TileRows, software: boolean): ProductCut {
 /** Rows of W of one workgroup. */
 export function rowsOfCut({ lanes, outputs }: ProductCut): number {
   return PRODUCT_THREADS / lanes * outputs;
+}
+
+/** Columns whose squares are summed together by the kernels that write rows: what one of them writes of a single row. */
+export function squareBlock(software: boolean): number {
+  return rowsOfCut(productCut(1, software));
+}
+
+/** The override constants of `ROW_FACTOR_WGSL`: a CPU, whose lanes have long stretches, would rather load than wait. */
+export function factorConstants({ lanes, tile }: ProductCut): Record<string, number> {
+  const gatherers = lanes === PRODUCT_THREADS ? PRODUCT_THREADS : 1;
+  return { GATHERERS: gatherers, FACTOR_PARTS: PRODUCT_THREADS * tile };
 }
 
 /** The override constants of a cut. */

@@ -15,6 +15,8 @@ export interface DeltaStepSizes extends DeltaSizes {
   readonly hidden: number;
   /** Taps of the convolution, 2 to 4. */
   readonly convKernel: number;
+  /** The input is scaled but not yet normed in steps of up to so many rows: its squares come in so many parts. */
+  readonly norm?: { readonly parts: number; readonly mostRows: number };
 }
 
 /**
@@ -27,7 +29,7 @@ export function deltaStep(
   { mostRows, epsilon }: { readonly mostRows: number; readonly epsilon: number },
 ): KernelSpec {
   checkDeltaSizes(sizes);
-  const { keyDim, valueDim, hidden, convKernel } = sizes;
+  const { keyDim, valueDim, hidden, convKernel, norm } = sizes;
   if (hidden % UNIT || convKernel < 2 || convKernel > 4) {
     throw new RangeError(
       `Cannot run the delta rule on rows of ${hidden} with ${convKernel} taps: ` +
@@ -53,12 +55,15 @@ export function deltaStep(
       conv_state: "read_write",
       state: "read_write",
       out: "read_write",
+      squares: "read",
     },
     constants: {
       ...deltaConstants(sizes),
       EPSILON: epsilon,
       MOST_ROWS: mostRows,
       HIDDEN: hidden,
+      PARTS: norm?.parts ?? 0,
+      SCALED_ROWS: norm?.mostRows ?? 0,
       TAPS: convKernel,
       THREADS: threads,
       INPUTS: (2 * keyDim + valueDim) / 4,

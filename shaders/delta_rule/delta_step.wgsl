@@ -5,7 +5,7 @@
 // where k and q are divided by their lengths and q by sqrt(KEY_DIM), after the sums instead of before.
 // mixed [rows, C + V]: q, k, v before the convolution, C = 2 KEY_HEADS KEY_DIM + V, V = VALUE_HEADS VALUE_DIM, then z;
 // convolved [rows, C]: read where a segment has several rows; conv_weight [C, TAPS]; conv_state [slots, TAPS, C];
-// x [rows, HIDDEN]; gates BF16 [2 VALUE_HEADS, HIDDEN]: b of all heads, then a; a_log, dt_bias [VALUE_HEADS];
+// x [rows, HIDDEN], in steps of few rows scaled but not yet normed, squares [rows, PARTS] the rest of the norm; gates BF16 [2 VALUE_HEADS, HIDDEN]: b of all heads, then a; a_log, dt_bias [VALUE_HEADS];
 // norm [VALUE_DIM]; state [slots, VALUE_HEADS, KEY_DIM, VALUE_DIM]; out [rows, V]; f32 unless said otherwise.
 // One workgroup takes one value head through the rows of one segment, its state in registers: a thread
 // has 16 keys by 4 values, LANES threads span the values and GROUPS of LANES the keys. What it reads of
@@ -17,6 +17,8 @@ override VALUE_HEADS: u32;
 override KEY_DIM: u32;
 override VALUE_DIM: u32;
 override HIDDEN: u32;    // a multiple of 16
+override PARTS: u32;     // of the squares of x; 0: x is normed in any step
+override SCALED_ROWS: u32; // most rows of a step whose x is scaled
 override EPSILON: f32;
 override MOST_ROWS: u32; // longer segments are left to the chunked kernels
 override THREADS: u32;   // KEY_DIM VALUE_DIM / 64
@@ -38,14 +40,15 @@ const LENGTH_EPSILON: f32 = 1e-6;
 @group(0) @binding(10) var<storage, read_write> conv_state: array<vec4<f32>>;
 @group(0) @binding(11) var<storage, read_write> state: array<vec4<f32>>;
 @group(0) @binding(12) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(13) var<storage, read> squares: array<f32>;
 
 var<workgroup> inputs: array<vec4<f32>, INPUTS>;       // the head's q, k, v
-var<workgroup> gate_parts: array<vec2<f32>, THREADS>;  // of each thread: b, a
-var<workgroup> gate_sums: array<vec2<f32>, STRIPES>;   // of each stripe of the threads
+var<workgroup> gate_parts: array<vec3<f32>, THREADS>;  // of each thread: b, a, squares of x
+var<workgroup> gate_sums: array<vec3<f32>, STRIPES>;   // of each stripe of the threads
 var<workgroup> key_sums: array<vec4<f32>, THREADS>;
 var<workgroup> query_sums: array<vec4<f32>, THREADS>;
 var<workgroup> lengths: array<vec3<f32>, 8>;  // of each group's keys: k.k, q.q, q.k
-var<workgroup> squares: array<f32, 32>;       // of each lane's outputs
+var<workgroup> out_squares: array<f32, 32>;   // of each lane's outputs
 
 // Four keys by four values; a column is one key.
 fn load_keys(base: u32) -> mat4x4<f32> {
@@ -138,7 +141,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
       );
     }
     if (thread < STRIPES) {
-      var sum = vec2<f32>();
+      var sum = vec3<f32>();
       for (var i = thread; i < THREADS; i += STRIPES) { sum += gate_parts[i]; }
       gate_sums[thread] = sum;
     }
@@ -153,10 +156,12 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     }
     let key_scale = inverseSqrt(products.x + LENGTH_EPSILON);
     let query_scale = inverseSqrt(products.y + LENGTH_EPSILON) * inverseSqrt(f32(KEY_DIM));
-    var ba = vec2<f32>();
+    var ba = vec3<f32>();
     for (var i = 0u; i < STRIPES; i++) { ba += gate_sums[i]; }
-    let beta = sigmoid(ba.x);
-    let decay = exp(log_decay(ba.y, a_log[head], dt_bias[head]));
+    var factor = 1.0;
+    if (is_scaled()) { factor = inverseSqrt(ba.z / f32(HIDDEN) + EPSILON); }
+    let beta = sigmoid(factor * ba.x);
+    let decay = exp(log_decay(factor * ba.y, a_log[head], dt_bias[head]));
     let v = inputs[KEY_DIM / 2u + lane];
     let d = beta * fma(vec4<f32>(-decay * key_scale), key_sum, v);
     // S_new^T q = e^g S^T q + (k.q) d, so one sweep over the state serves both sums.
@@ -166,11 +171,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     s1 = update_keys(s1, decay, write, k1);
     s2 = update_keys(s2, decay, write, k2);
     s3 = update_keys(s3, decay, write, k3);
-    if (group == 0u) { squares[lane] = dot(o, o); }
+    if (group == 0u) { out_squares[lane] = dot(o, o); }
     workgroupBarrier();
     if (group == 0u) {
       var square = 0.0;
-      for (var l = 0u; l < lanes; l++) { square += squares[l]; }
+      for (var l = 0u; l < lanes; l++) { square += out_squares[l]; }
       let scale = inverseSqrt(square / f32(VALUE_DIM) + EPSILON);
       let z = mixed[row * (channel_quads() + value_quads) + channel_quads() + value_at];
       let gated = vec4<f32>(silu(z.x), silu(z.y), silu(z.z), silu(z.w));

@@ -52,16 +52,25 @@ fn load_inputs(segment: Segment, row: u32, head: u32, thread: u32) {
   }
 }
 
-// This thread's part of the head's b and a.
-fn gate_part(row: u32, head: u32, thread: u32) -> vec2<f32> {
+// Whether x is scaled but not yet normed: in steps of few rows.
+fn is_scaled() -> bool {
+  return PARTS > 0u && step.rows <= SCALED_ROWS;
+}
+
+// This thread's part of the head's b and a, and of the squares of x.
+fn gate_part(row: u32, head: u32, thread: u32) -> vec3<f32> {
   let units = HIDDEN / 16u;
-  var part = vec2<f32>();
+  var part = vec3<f32>();
   for (var unit = thread; unit < units; unit += THREADS) {
     let at = (row * units + unit) * 4u;
     let input = Unit(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
-    part += vec2<f32>(
+    part += vec3<f32>(
       dot_unit(decode(gates[head * units + unit]), input),
-      dot_unit(decode(gates[(VALUE_HEADS + head) * units + unit]), input));
+      dot_unit(decode(gates[(VALUE_HEADS + head) * units + unit]), input),
+      0.0);
+  }
+  if (is_scaled()) {
+    for (var i = thread; i < PARTS; i += THREADS) { part.z += squares[row * PARTS + i]; }
   }
   return part;
 }

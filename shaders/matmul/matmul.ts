@@ -1,9 +1,19 @@
 /** Matrix product y = W x over the rows of a step, for weights in any format. @module */
 import { type FormatName, FORMATS, UNIT } from "../common/formats.ts";
-import { cutConstants, type ProductCut, PRODUCTS_WGSL, rowsOfCut } from "../common/products.ts";
+import { floatBits } from "../common/float_bits.ts";
+import {
+  cutConstants,
+  factorConstants,
+  type ProductCut,
+  PRODUCTS_WGSL,
+  ROW_FACTOR_WGSL,
+  rowsOfCut,
+} from "../common/products.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import source from "./matmul.wgsl" with { type: "text" };
+import store from "./store.wgsl" with { type: "text" };
+import storeResidual from "./store_residual.wgsl" with { type: "text" };
 
 /** One product. Strides and offsets are in elements, so that x and y may be columns of wider buffers. */
 export interface MatmulShape {
@@ -26,25 +36,70 @@ export interface MatmulShape {
   readonly accumulate?: boolean;
   /** The rows are those of the head: `step.head_rows` instead of `step.rows`. */
   readonly head?: boolean;
+  /** x is scaled but not yet normed: its rows, of k elements, are divided by the root of their mean square. */
+  readonly norm?: { readonly parts: number; readonly epsilon: number };
+  /** Parts of the squares of the rows of y, in `matmulResidual`. */
+  readonly nextParts?: number;
 }
 
 /**
  * The kernel for one format and cut. Buffers: codes and scales of W (codes again where the format has no scales), x
- * and y f32, `sizes` from `matmulSizes`. A row has the same bits whatever its neighbours, with any cut of equal lanes.
+ * and y f32, `sizes` from `matmulSizes`, squares f32 [rows, parts] where the shape has a norm (else any), parts in whole quads. A row has the same bits whatever its neighbours, with any cut of equal lanes.
  */
 export function matmul({ format, scaleRows = 128 }: MatmulShape, cut: ProductCut): KernelSpec {
   return {
     name: `matmul_${format}_${cut.tile}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + source,
-    bindings: {
-      step: "read",
-      codes: "read",
-      scales: "read",
-      x: "read",
-      y: "read_write",
-      sizes: "uniform",
+    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + source + store,
+    bindings: BINDINGS,
+    constants: constantsOf(scaleRows, cut),
+  };
+}
+
+/**
+ * As `matmul`, adding to y, the residual stream, and with the first half of the norm that follows: norm f32 [n],
+ * scaled f32 like y, next_squares f32 [rows, nextParts] of `block` columns of y each.
+ * @throws {RangeError} if a workgroup does not have whole blocks
+ */
+export function matmulResidual(
+  { format, scaleRows = 128 }: MatmulShape,
+  cut: ProductCut,
+  block: number,
+): KernelSpec {
+  if (rowsOfCut(cut) % block) {
+    throw new RangeError(
+      `Cannot sum squares of ${block} columns: expected a divisor of ${
+        rowsOfCut(cut)
+      }, the columns of a workgroup`,
+    );
+  }
+  return {
+    name: `matmul_residual_${format}_${cut.tile}`,
+    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + source +
+      storeResidual,
+    bindings: { ...BINDINGS, norm: "read", scaled: "read_write", next_squares: "read_write" },
+    constants: {
+      ...constantsOf(scaleRows, cut),
+      BLOCK: block,
+      KEPT: rowsOfCut(cut) * cut.tile,
     },
-    constants: { SHARING: Math.min(scaleRows, MOST_SHARING), ...cutConstants(cut) },
+  };
+}
+
+const BINDINGS: KernelSpec["bindings"] = {
+  step: "read",
+  codes: "read",
+  scales: "read",
+  x: "read",
+  y: "read_write",
+  sizes: "uniform",
+  squares: "read",
+};
+
+function constantsOf(scaleRows: number, cut: ProductCut): Record<string, number> {
+  return {
+    SHARING: Math.min(scaleRows, MOST_SHARING),
+    ...factorConstants(cut),
+    ...cutConstants(cut),
   };
 }
 
@@ -82,5 +137,18 @@ export function matmulSizes(shape: MatmulShape): number[] {
     throw new RangeError(`Cannot index a matrix [${n}, ${k}]: split it by rows`);
   }
   const flags = [Number(shape.accumulate ?? false), Number(shape.head ?? false)];
-  return [n, k, xStride / 4, xOffset / 4, yStride, yOffset, ...flags, scaleRows];
+  const { parts = 0, epsilon = 0 } = shape.norm ?? {};
+  return [
+    n,
+    k,
+    xStride / 4,
+    xOffset / 4,
+    yStride,
+    yOffset,
+    ...flags,
+    scaleRows,
+    parts,
+    floatBits(epsilon),
+    shape.nextParts ?? 0,
+  ];
 }

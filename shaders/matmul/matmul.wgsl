@@ -1,5 +1,6 @@
 // y[row, n] (+)= sum_k W[n, k] x[row, k]; a workgroup makes OUTPUTS * 32 / LANES outputs of TILE rows (products.wgsl).
 // codes [n, k / 16] units; scales BF16 [ceil(n / scale_rows), ceil(k / 128)]; x f32 at row * x_stride + x_offset; y alike.
+// Where x is scaled but not yet normed, squares f32 [rows, parts] has the rest of the norm (row_factor.wgsl).
 // Sizes are data, not constants: all matrices of a format share their pipelines.
 
 override SHARING: u32; // rows of W from a multiple of it on that share their scales: a divisor of scale_rows, at most 16
@@ -14,9 +15,9 @@ struct Sizes {
   accumulate: u32, // 1: add to y
   head: u32,       // 1: the rows are those of the head
   scale_rows: u32,
-  reserved0: u32,
-  reserved1: u32,
-  reserved2: u32,
+  parts: u32,      // of `squares`; 0: x is not to be divided by anything
+  epsilon: f32,
+  next_parts: u32, // of the squares that store_residual.wgsl sums
 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
@@ -25,6 +26,11 @@ struct Sizes {
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> sizes: Sizes;
+@group(0) @binding(6) var<storage, read> squares: array<vec4<f32>>;
+
+fn factor(tile_row: u32) -> f32 {
+  return select(1.0, row_factors[tile_row], sizes.parts > 0u);
+}
 
 // The scales of a unit of four rows whose scales start at `first`.
 fn scales_of(first: vec4<u32>, unit: u32) -> vec4<f32> {
@@ -54,6 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let rows = select(step.rows, step.head_rows, sizes.head == 1u);
   let row0 = group.y * TILE;
   if (step.stopped != 0u || row0 >= rows) { return; }
+  if (sizes.parts > 0u) { find_factors(row0, rows, TILE, sizes.parts, sizes.k, sizes.epsilon, thread); }
   let groups = THREADS / LANES;
   let units = sizes.k / 16u;
   let n = (group.x * groups + thread / LANES) * OUTPUTS;
@@ -92,13 +99,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     keep(3u, thread, sums3);
   }
   workgroupBarrier();
-  for (var i = thread; i < OUTPUTS * groups * TILE; i += THREADS) {
-    let output = group.x * groups * OUTPUTS + i % (OUTPUTS * groups);
-    let tile_row = i / (OUTPUTS * groups);
-    if (output < sizes.n && row0 + tile_row < rows) {
-      let at = (row0 + tile_row) * sizes.y_stride + sizes.y_offset + output;
-      let sum = total(i % OUTPUTS, tile_row, i / OUTPUTS % groups);
-      y[at] = select(0.0, y[at], sizes.accumulate == 1u) + sum;
-    }
-  }
+  store(group.x, row0, rows, thread);
 }

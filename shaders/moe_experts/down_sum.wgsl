@@ -4,7 +4,9 @@
 // outputs f32 [rows, top_k, hidden] takes what cannot be added yet: where other chunks of the pool or other waves of
 // experts follow, the pairs at hand are stored there, and the last dispatch reads those that it does not have. So the
 // ranks are added in order, whenever their experts were computed. A workgroup makes OUTPUTS * 32 / LANES elements of one
-// row (products.wgsl): TEAMS times 32 threads take a rank each.
+// row (products.wgsl): TEAMS times 32 threads take a rank each. The last dispatch makes the first half of the norm that
+// follows, too (row_factor.wgsl has the second): scaled = h (1 + norm), squares [rows, next_parts] sums of h^2 over the
+// elements of a workgroup. norm f32 [hidden]; scaled f32 [rows, hidden].
 
 override TEAMS: u32;
 override HELD: u32;         // ranks whose sums are held at a time
@@ -19,7 +21,12 @@ override TEAM_THREADS: u32; // TEAMS * 32
 @group(0) @binding(6) var<storage, read> weights: array<f32>;
 @group(0) @binding(7) var<storage, read_write> outputs: array<f32>;
 @group(0) @binding(8) var<storage, read_write> h: array<f32>;
-@group(0) @binding(9) var<uniform> sizes: Sizes;
+@group(0) @binding(9) var<storage, read> norm: array<f32>;
+@group(0) @binding(10) var<storage, read_write> scaled: array<f32>;
+@group(0) @binding(11) var<storage, read_write> squares: array<f32>;
+@group(0) @binding(12) var<uniform> sizes: Sizes;
+
+var<workgroup> kept: array<f32, 32>; // squares
 
 fn four_rows(n: u32) -> vec4<u32> {
   return min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(sizes.hidden - 1u));
@@ -83,5 +90,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-  if (is_last && index < here && output < sizes.hidden) { h[row * sizes.hidden + output] += sum; }
+  if (!is_last) { return; }
+  if (index < here) {
+    var value = 0.0;
+    if (output < sizes.hidden) {
+      let at = row * sizes.hidden + output;
+      value = h[at] + sum;
+      h[at] = value;
+      scaled[at] = value * (1.0 + norm[output]);
+    }
+    kept[index] = value * value;
+  }
+  workgroupBarrier();
+  if (index == 0u) {
+    var square = 0.0;
+    for (var i = 0u; i < here; i++) { square += kept[i]; }
+    squares[row * sizes.next_parts + group.x] = square;
+  }
 }

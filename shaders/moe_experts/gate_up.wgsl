@@ -1,5 +1,6 @@
 // act[pair, i] = silu(sum_k gate[i, k] x[row, k]) * sum_k up[i, k] x[row, k] for each pair (row, rank).
-// table u32 [experts]; x f32 [rows, hidden]; act f32 [rows, top_k, dff]. Pairs whose expert is not in this chunk of
+// table u32 [experts]; x f32 [rows, hidden], scaled but not yet normed where there are squares [rows, parts] (row_factor.wgsl);
+// act f32 [rows, top_k, dff]. Pairs whose expert is not in this chunk of
 // the pool are left alone. A workgroup makes OUTPUTS * 16 / LANES elements of TILE pairs (products.wgsl): a lane
 // group's OUTPUTS rows of W are alternately four of gate and the same four of up.
 
@@ -9,7 +10,8 @@
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> act: array<f32>;
-@group(0) @binding(7) var<uniform> sizes: Sizes;
+@group(0) @binding(7) var<storage, read> squares: array<vec4<f32>>;
+@group(0) @binding(8) var<uniform> sizes: Sizes;
 
 fn four_rows(i: u32) -> vec4<u32> {
   return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(sizes.dff - 1u));
@@ -22,6 +24,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (tile.count == 0u) { return; }
   let slot = table[tile.expert];
   if (!in_chunk(slot)) { return; }
+  if (sizes.parts > 0u) {
+    let row = tile.low.x / sizes.top_k;
+    find_factors(row, row + 1u, 1u, sizes.parts, sizes.hidden, sizes.epsilon, thread);
+  }
   let groups_here = THREADS / LANES;
   let units = sizes.hidden / 16u;
   let across = (sizes.hidden + 127u) / 128u;
@@ -56,6 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     keep(3u, thread, up1);
   }
   workgroupBarrier();
+  let factor = select(1.0, row_factors[0], sizes.parts > 0u);
   let here = OUTPUTS / 2u * groups_here;
   for (var o = thread; o < here * TILE; o += THREADS) {
     let i = group.x * here + o % here;
@@ -64,8 +71,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let element = o % (OUTPUTS / 2u);
       let output = element / 4u * 8u + element % 4u;
       let lane_group = o % here / (OUTPUTS / 2u);
-      let gated = silu(total(output, place, lane_group));
-      act[pair_of(tile, place) * sizes.dff + i] = gated * total(output + 4u, place, lane_group);
+      let gated = silu(factor * total(output, place, lane_group));
+      act[pair_of(tile, place) * sizes.dff + i] = gated * (factor * total(output + 4u, place, lane_group));
     }
   }
 }

@@ -1,11 +1,14 @@
 /** The routed experts of a step: down(silu(gate x) * up x) for every pair (row, rank). @module */
 import { expertLayout } from "../common/expert_layout.ts";
 import { type FormatName, FORMATS, UNIT } from "../common/formats.ts";
+import { floatBits } from "../common/float_bits.ts";
 import {
   cutConstants,
+  factorConstants,
   PRODUCT_THREADS,
   type ProductCut,
   PRODUCTS_WGSL,
+  ROW_FACTOR_WGSL,
   rowsOfCut,
 } from "../common/products.ts";
 import { SILU_WGSL } from "../common/silu.ts";
@@ -31,19 +34,30 @@ export interface ExpertShape extends GroupShape {
   readonly slots: number;
   /** Whether other chunks of the pool follow; not unless said. */
   readonly moreChunks?: boolean;
+  /** x is scaled but not yet normed (few rows). */
+  readonly norm?: { readonly parts: number; readonly epsilon: number };
+  /** Parts of the squares of the rows of h, in `downSumExperts`. */
+  readonly nextParts?: number;
 }
 
 /**
  * act[row, rank] = silu(gate x[row]) * up x[row] of expert ids[row, rank]. Buffers: ids u32 [rows, topK], or with a
  * cut of 8 rows `groups` from `groupPairs` and `groupTiles`; table u32 [experts] (slot or NONE); codes and scales
- * both the chunk's buffer; x f32 [rows, hidden]; act f32 [rows, topK, dff]; `sizes` from `expertSizes`.
+ * both the chunk's buffer; x f32 [rows, hidden]; act f32 [rows, topK, dff]; `sizes` from `expertSizes`; squares f32
+ * [rows, parts] where the shape has a norm (else any).
  */
 export function gateUpExperts(format: FormatName, cut: ProductCut): KernelSpec {
   return {
     name: `gate_up_${format}_${cut.tile}`,
-    source: sourceOf(format, cut) + SILU_WGSL + gateUp,
-    bindings: { ...bindingsOf(cut), x: "read", act: "read_write", sizes: "uniform" },
-    constants: cutConstants(cut),
+    source: sourceOf(format, cut) + SILU_WGSL + ROW_FACTOR_WGSL + gateUp,
+    bindings: {
+      ...bindingsOf(cut),
+      x: "read",
+      act: "read_write",
+      squares: "read",
+      sizes: "uniform",
+    },
+    constants: { ...cutConstants(cut), ...factorConstants(cut) },
   };
 }
 
@@ -73,7 +87,8 @@ const MOST_HELD = 12;
 /**
  * h[row] += sum_rank weights[row, rank] down x[row, rank], with a cut of one row: `ids`, `table`, codes, scales and
  * `sizes` as `gateUpExperts`; x is `act`; weights f32 [rows, topK]; h f32 [rows, hidden]; `outputs` f32 [rows, topK,
- * hidden] keeps what other chunks or waves computed. `parallel`: every rank has threads of its own.
+ * hidden] keeps what other chunks or waves computed; then the first half of the norm that follows: norm f32 [hidden],
+ * scaled f32 [rows, hidden], squares f32 [rows, nextParts] of `rowsOfCut` elements each. `parallel`: every rank has threads of its own.
  * @throws {RangeError} for another cut than one row, 8 outputs and at most 32 rows of W
  */
 export function downSumExperts(
@@ -102,6 +117,9 @@ export function downSumExperts(
       weights: "read",
       outputs: "read_write",
       h: "read_write",
+      norm: "read",
+      scaled: "read_write",
+      squares: "read_write",
       sizes: "uniform",
     },
     constants: {
@@ -148,6 +166,9 @@ export function expertSizes(shape: ExpertShape): number[] {
     (layout.upScale?.offset ?? 0) / 2,
     (layout.downScale?.offset ?? 0) / 2,
     Number(!shape.moreChunks),
+    shape.norm?.parts ?? 0,
+    floatBits(shape.norm?.epsilon ?? 0),
+    shape.nextParts ?? 0,
   ];
 }
 

@@ -18,5 +18,7 @@ struct Sizes {
   up_scales: u32,
   down_scales: u32,
   last_chunk: u32, // 1: no chunk of the pool follows
-  reserved1: u32,
+  parts: u32,      // of the squares of x; 0: x is not to be divided by anything
+  epsilon: f32,
+  next_parts: u32, // of the squares that down_sum.wgsl sums
 }

@@ -83,6 +83,14 @@ function expertParts(
   const { step } = stepBuffers([{ rows }]);
   // Keeps the outputs of few rows apart, too, where they are checked.
   step[STEP.moreWaves] = 1;
+  const input = bench.place(x);
+  const next = {
+    weight: bench.place(4 * hidden),
+    scaled: bench.place(4 * hidden * rows),
+    squares: bench.place(4 * hidden * rows),
+    width: hidden,
+    epsilon: 1e-6,
+  };
   return {
     sizes,
     maxRows: rows,
@@ -90,8 +98,10 @@ function expertParts(
     step: bench.place(step),
     scratch,
     weights: { router: none, shared: null, pool: { format: "fp8", slots: experts, chunks, table } },
-    x: bench.place(x),
+    x: input,
+    norm: null,
     h: bench.place(16),
+    next,
   };
 }
 

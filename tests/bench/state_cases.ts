@@ -54,6 +54,7 @@ export function deltaStepCase(sizes: DeltaSizes, sequences: number): KernelCase 
         conv_state: bench.place(2 * 4 * given.sizes.convKernel * channels * sequences),
         state: bench.place(2 * 4 * slot * sequences),
         out,
+        squares: inputs.x!,
       }, deltaStepGrid(sizes));
       const want = deltaNaive(rowsOf(c, 0, 1), null).out;
       const indices = Array.from(want, (_, i) => i);

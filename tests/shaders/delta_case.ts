@@ -130,10 +130,16 @@ export function stepInputs(c: DeltaCase): {
 export async function runStep(
   list: readonly TestSegment[],
   c: DeltaCase,
-  { state, mostRows = 16 }: { readonly state: Words; readonly mostRows?: number },
+  { state, mostRows = 16, squares }: {
+    readonly state: Words;
+    readonly mostRows?: number;
+    /** [rows, parts], where b and a are of an input that is not yet normed. */
+    readonly squares?: Words;
+  },
 ): Promise<{ out: Words; state: Words }> {
   const { rows, shape } = inputs(list, c);
   const { step, segments } = stepBuffers(list);
+  const norm = squares && { norm: { parts: squares.length / rows, mostRows: 16 } };
   const { sizes, buffers } = stepInputs(c);
   const { channels, values, slot } = widths(c.sizes);
   const conv_state = new Float32Array(state.length / slot * TAPS * channels);
@@ -146,10 +152,11 @@ export async function runStep(
     causalConvGrid(channels)(shape),
   );
   const got = await runKernel(
-    deltaStep(sizes, { mostRows, epsilon: EPSILON }),
+    deltaStep({ ...sizes, ...norm }, { mostRows, epsilon: EPSILON }),
     {
       ...buffers,
       ...{ step, segments, convolved: convolved!, conv_state },
+      squares: squares ?? state,
       state: state.slice(),
       out: { out: rows * widths(c.sizes).values },
     },

@@ -3,7 +3,15 @@ import { deltaStep } from "../../shaders/delta_rule/delta_step.ts";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
 import { assertClose } from "../assert_close.ts";
 import { pattern } from "../pattern.ts";
-import { deltaCase, deltaNaive, EPSILON, rowsOf, runStep, widths } from "./delta_case.ts";
+import {
+  deltaCase,
+  deltaNaive,
+  EPSILON,
+  rowsOf,
+  runStep,
+  stepInputs,
+  widths,
+} from "./delta_case.ts";
 
 const SMALL: DeltaSizes = { keyHeads: 2, valueHeads: 4, keyDim: 16, valueDim: 16 };
 
@@ -71,6 +79,23 @@ Deno.test("deltaStep() starts from zeros without a slot to read, whatever the sl
   const want = deltaNaive(c, null);
   assertClose("out", got.out, want.out, 2e-6);
   assertClose("state", got.state, want.state, 1e-6);
+});
+
+Deno.test("deltaStep() norms the input of its gates, in steps of few rows alone", async () => {
+  const { hidden } = stepInputs(deltaCase(1, SMALL)).sizes;
+  for (const rows of [3, 17]) {
+    const c = deltaCase(rows, SMALL);
+    const squares = pattern(rows * 21, 8).map((value) => 40 + value);
+    const state = pattern(widths(SMALL).slot, 3);
+    const list = [{ rows: 1, stateRead: 0 }, { rows: rows - 1 }];
+    const ba = c.ba.map((value, i) => {
+      const row = Math.floor(i / (2 * SMALL.valueHeads));
+      const sum = squares.slice(row * 21, (row + 1) * 21).reduce((a, b) => a + b);
+      return rows > 16 ? value : value / Math.sqrt(sum / hidden + EPSILON);
+    });
+    const got = await runStep(list, c, { state, squares });
+    assertClose("out", got.out, (await runStep(list, { ...c, ba }, { state })).out, 2e-6);
+  }
 });
 
 Deno.test("deltaStep() leaves the slots alone without a slot to write", async () => {

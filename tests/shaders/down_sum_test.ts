@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type ProductCut, productCut } from "../../shaders/common/products.ts";
+import { type ProductCut, productCut, squareBlock } from "../../shaders/common/products.ts";
 import { STEP } from "../../shaders/common/step.ts";
 import { matmulNaive } from "../../shaders/matmul/naive.ts";
 import {
@@ -20,6 +20,7 @@ const SHAPE: ExpertShape = {
   dff: 80,
   experts: 6,
   topK: 5,
+  nextParts: 18,
   maxRows: 16,
   firstSlot: 0,
   slots: 6,
@@ -35,13 +36,14 @@ function given(shape: ExpertShape, rows: number) {
   const x = pattern(rows * topK * dff, 4);
   const weights = pattern(rows * topK, 5);
   const h = pattern(rows * hidden, 6);
+  const norm = pattern(hidden, 7);
   const want = Float64Array.from(h);
   ids.forEach((id, pair) => {
     const y = matmulNaive(x.subarray(pair * dff, (pair + 1) * dff), experts.dense[id]!.down, dff);
     const row = Math.floor(pair / topK);
     y.forEach((value, i) => want[row * hidden + i]! += weights[pair]! * value);
   });
-  return { pool, stride: experts.stride, ids, x, weights, h, want };
+  return { pool, stride: experts.stride, ids, x, weights, h, norm, want };
 }
 
 type Given = ReturnType<typeof given>;
@@ -49,7 +51,7 @@ type Given = ReturnType<typeof given>;
 /** Runs one dispatch over the chunk of the pool that `shape` names. */
 function run(
   shape: ExpertShape,
-  { pool, stride, ids, x, weights }: Given,
+  { pool, stride, ids, x, weights, norm }: Given,
   { h, outputs, more = 0, cut = productCut(1, true), parallel = false }: {
     readonly h: Float32Array<ArrayBuffer>;
     readonly outputs: Float32Array<ArrayBuffer>;
@@ -76,10 +78,25 @@ function run(
       weights,
       outputs,
       h,
+      norm,
+      scaled: { out: rows * shape.hidden },
+      squares: { out: rows * shape.nextParts! },
       sizes: Uint32Array.from(expertSizes(shape)),
     },
     downSumGrid(shape, cut, { rows: rows + 1, segments: 1, headRows: 0, maxContext: 0 }),
   );
+}
+
+/** What the norm that follows is given: `h` times 1 + norm, and sums of its squares over blocks of columns. */
+function nextNorm(h: ArrayLike<number>, norm: Float32Array, block: number) {
+  const scaled = Float64Array.from(h, (value, i) => value * (1 + norm[i % norm.length]!));
+  const parts = Math.ceil(norm.length / block);
+  const squares = new Float64Array(h.length / norm.length * parts);
+  Array.from(h).forEach((value, i) => {
+    const part = Math.floor(i % norm.length / block);
+    squares[Math.floor(i / norm.length) * parts + part]! += value * value;
+  });
+  return { scaled, squares };
 }
 
 const unwritten = (shape: ExpertShape, rows: number) =>
@@ -88,11 +105,13 @@ const unwritten = (shape: ExpertShape, rows: number) =>
 for (const format of ["fp8", "bf16"] as const) {
   Deno.test(`downSumExperts() matches naive with any cut, bits free of its threads: ${format}`, async () => {
     for (const [rows, hidden, dff, topK] of [[1, 16, 16, 1], [3, 144, 80, 5], [2, 272, 144, 14]]) {
-      const shape = { ...SHAPE, format, hidden: hidden!, dff: dff!, topK: topK! };
-      const it = given(shape, rows!);
-      const outputs = unwritten(shape, rows!);
+      const sizes = { ...SHAPE, format, hidden: hidden!, dff: dff!, topK: topK! };
+      const it = given(sizes, rows!);
+      const outputs = unwritten(sizes, rows!);
       for (const software of [true, false]) {
         const cut = productCut(1, software);
+        const block = squareBlock(software);
+        const shape = { ...sizes, nextParts: Math.ceil(hidden! / block) };
         const [one, many] = [
           await run(shape, it, { h: it.h, outputs, cut }),
           await run(shape, it, { h: it.h, outputs, cut, parallel: true }),
@@ -100,6 +119,10 @@ for (const format of ["fp8", "bf16"] as const) {
         // f32 sums of up to 144 products, of which up to 14 are added.
         assertClose(`${rows} x ${hidden} x ${dff}, top ${topK}`, one.h!, it.want, 2e-6);
         assertEquals(one.h, many.h);
+        const next = nextNorm(it.want, it.norm, block);
+        assertClose("scaled", one.scaled!.subarray(0, it.h.length), next.scaled, 2e-6);
+        assertClose("squares", one.squares!.subarray(0, next.squares.length), next.squares, 4e-6);
+        assertEquals([one.scaled, one.squares], [many.scaled, many.squares]);
       }
     }
   });

@@ -26,7 +26,7 @@ async function run(
   const { step } = stepBuffers([{ rows }]);
   const { y } = await runKernel(
     matmul(shape, cut),
-    { step, codes, scales, x, y: { out: rows * shape.n }, sizes: sizesOf(shape) },
+    { step, codes, scales, x, y: { out: rows * shape.n }, sizes: sizesOf(shape), squares: x },
     matmulGrid(shape, cut, { rows, segments: 1, headRows: 0, maxContext: 0 }),
   );
   return y!.subarray(0, rows * shape.n);
@@ -119,7 +119,7 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
     for (const cut of [CUTS[0]!, CUTS[1]!, CUTS[5]!]) {
       const { y } = await runKernel(
         matmul(shape, cut),
-        { step, codes, scales, x: wide, y: before, sizes: sizesOf(shape) },
+        { step, codes, scales, x: wide, y: before, sizes: sizesOf(shape), squares: wide },
         [10, 4, 1],
       );
       assertClose(nameOf(cut), y!.subarray(0, want.length), want, 1e-6);
@@ -135,7 +135,10 @@ Deno.test("matmul() leaves a stopped step alone", async () => {
   for (const cut of CUTS) {
     const { y } = await runKernel(
       matmul(shape, cut),
-      { step, codes, scales, x: pattern(16), y: { out: 4 }, sizes: sizesOf(shape) },
+      {
+        ...{ step, codes, scales, x: pattern(16), y: { out: 4 }, sizes: sizesOf(shape) },
+        squares: pattern(4),
+      },
       [1, 1, 1],
     );
     assertEquals([...y!].map(Number.isNaN), [true, true, true, true]);

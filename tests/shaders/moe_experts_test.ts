@@ -112,7 +112,7 @@ async function compute(shape: ExpertShape, cut: ProductCut, rows: number) {
   const size = { rows, segments: 1, headRows: 0, maxContext: 0 };
   const { act } = await runKernel(
     gateUpExperts(shape.format, cut),
-    { ...common, x, act: { out: ids.length * shape.dff } },
+    { ...common, x, act: { out: ids.length * shape.dff }, squares: x },
     gateUpGrid(shape, cut, size),
   );
   const { y } = await runKernel(
@@ -170,7 +170,7 @@ Deno.test("gateUpExperts() and downExperts() leave pairs of other chunks and of 
     const common = { step, ...pairs, table, codes, scales: codes, sizes, x: pattern(6 * 16) };
     const { act } = await runKernel(
       gateUpExperts("fp8", cut),
-      { ...common, act: { out: 6 * 16 } },
+      { ...common, act: { out: 6 * 16 }, squares: codes },
       [4, 8, 1],
     );
     const { y } = await runKernel(
@@ -203,6 +203,7 @@ Deno.test("gateUpExperts() takes the tiles that there are, not those of an earli
       sizes: Uint32Array.from(expertSizes(shape)),
       x: pattern(3 * 16),
       act: { out: 3 * 16 },
+      squares: codes,
     },
     [1, 4, 1],
   );

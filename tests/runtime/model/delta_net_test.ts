@@ -117,7 +117,12 @@ async function run(
   };
   const program = new Program(device, new KernelCache(device));
   device.pushErrorScope("validation");
-  addDeltaNet(program, phase, parts, { mixed: buffer(input.mixed), x: buffer(input.x), out });
+  addDeltaNet(program, phase, parts, {
+    mixed: buffer(input.mixed),
+    x: buffer(input.x),
+    norm: null,
+    out,
+  });
   const shape = { rows, segments: list.length, headRows: 0, maxContext: 0 };
   const { read, dispatches } = await record(device, program, shape, [out, state, convState]);
   for (const each of made) each.destroy();

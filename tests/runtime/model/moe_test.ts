@@ -12,6 +12,7 @@ import {
 } from "../../../runtime/model/moe.ts";
 import type { Phase } from "../../../runtime/model/parts.ts";
 import type { FormatName } from "../../../shaders/common/formats.ts";
+import { squareBlock } from "../../../shaders/common/products.ts";
 import { matmulNaive } from "../../../shaders/matmul/naive.ts";
 import { moeCombineNaive } from "../../../shaders/moe_combine/naive.ts";
 import { moeExpertsNaive } from "../../../shaders/moe_experts/naive.ts";
@@ -60,9 +61,33 @@ function matrices({ sizes: { hidden, experts, sharedDff }, format }: Block) {
   };
 }
 
+const EPSILON = 1e-5;
+const PARTS = 4;
+
+/** Sums of squares of each row of x, made of the row itself: [rows, PARTS]. */
+function squaresOf({ x, sizes: { hidden } }: Block): Float32Array<ArrayBuffer> {
+  const rows = x.length / hidden;
+  return Float32Array.from(
+    { length: rows * PARTS },
+    (_, i) => 30 + 10 * x[Math.floor(i / PARTS) * hidden + i % PARTS]!,
+  );
+}
+
+/** x as the block takes it: in steps of few rows it is still to be divided by the root of the mean square. */
+function normed(it: Block): Float64Array {
+  const { x, sizes: { hidden } } = it;
+  const squares = squaresOf(it);
+  return Float64Array.from(x, (value, i) => {
+    const at = Math.floor(i / hidden) * PARTS;
+    const sum = squares.slice(at, at + PARTS).reduce((a, b) => a + b);
+    return x.length / hidden > 16 ? value : value / Math.sqrt(sum / hidden + EPSILON);
+  });
+}
+
 function naive(it: Block): { ids: Uint32Array; h: Float64Array } {
   const { router, gateUp, down } = matrices(it);
-  const { sizes, x } = it;
+  const { sizes } = it;
+  const x = normed(it);
   const rows = x.length / sizes.hidden;
   const { ids, ...routes } = moeRouteNaive(matmulNaive(x, router.dense, sizes.hidden), sizes);
   const shared = isPooled(sizes)
@@ -86,6 +111,14 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
     Object.entries(moeScratch(it.sizes, maxRows)).map(([name, bytes]) => [name, place(bytes / 4)]),
   );
   write(scratch.stopValues!, stopValues(it.sizes.layers));
+  const next = {
+    weight: place(pattern(it.sizes.hidden, 9)),
+    scaled: place(it.x.length),
+    squares: place(it.x.length),
+    width: it.sizes.hidden,
+    epsilon: EPSILON,
+  };
+  const { software } = newProgram().kernels;
   return {
     sizes: it.sizes,
     maxRows,
@@ -98,7 +131,9 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
       pool: placePool(it.experts, chunkSlots, isPooled(it.sizes)),
     },
     x: place(it.x),
+    norm: { ...next, squares: place(squaresOf(it)), width: PARTS * squareBlock(software) },
     h: place(it.h),
+    next,
   };
 }
 
