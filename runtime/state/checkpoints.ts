@@ -60,7 +60,10 @@ export class CheckpointCache {
   /** Least recently used first. */
   readonly #entries = new Set<Checkpoint>();
   readonly #saved: SavedPages;
+  /** What `availablePages` counted last in each arena, and at which state of things. */
+  readonly #available = new Map<number, { readonly at: number; readonly count: number }>();
   #stateBytes = 0;
+  #pinChanges = 0;
 
   /** Totals since start. */
   readonly counters: CheckpointCounters = {
@@ -137,12 +140,14 @@ export class CheckpointCache {
   /** Holds the checkpoint in place until `unpin`. */
   pin(entry: Checkpoint): void {
     entry.pins++;
+    this.#pinChanges++;
   }
 
   /** @throws {RangeError} if it is not pinned */
   unpin(entry: Checkpoint): void {
     if (entry.pins === 0) throw new RangeError("Cannot unpin a checkpoint: it is not pinned");
     entry.pins--;
+    this.#pinChanges++;
   }
 
   /** Slots that are free or would be after `freeSlot`. */
@@ -152,13 +157,16 @@ export class CheckpointCache {
     return count;
   }
 
-  /** Pages of an arena that are free or would be after `freePages`. */
+  /**
+   * Pages of an arena that are free or would be after `freePages`. Asked at every step while a sequence waits for
+   * room, so it counts anew only when a page's holders or a pin have changed.
+   */
   availablePages(arena: number): number {
-    const { pages } = this.#parts;
-    let count = pages.free(arena);
-    for (const [page, leaving] of this.#leaving(arena)) {
-      if (pages.holders(arena, page) === leaving) count++;
-    }
+    const at = this.#parts.pages.changes + this.#pinChanges;
+    const known = this.#available.get(arena);
+    if (known?.at === at) return known.count;
+    const count = this.#countAvailable(arena);
+    this.#available.set(arena, { at, count });
     return count;
   }
 
@@ -266,6 +274,15 @@ export class CheckpointCache {
       if (oldest.pins === 0 && inRam) this.drop(oldest);
     }
     return this.ramBytes + bytes() <= byteLimit;
+  }
+
+  #countAvailable(arena: number): number {
+    const { pages } = this.#parts;
+    let count = pages.free(arena);
+    for (const [page, leaving] of this.#leaving(arena)) {
+      if (pages.holders(arena, page) === leaving) count++;
+    }
+    return count;
   }
 
   /** How many of each page's holders in `arena` are checkpoints that may go. */

@@ -8,12 +8,18 @@ export class KvPages {
   readonly #holders: Uint32Array[];
   readonly #free: number[][];
   readonly #onFree: (arena: number, page: number) => void;
+  #changes = 0;
 
   /** `counts` are the pages of each arena; `onFree` hears of each page that its last holder gave back. */
   constructor(counts: readonly number[], onFree: (arena: number, page: number) => void = () => {}) {
     this.#holders = counts.map((count) => new Uint32Array(count));
     this.#free = counts.map((count) => Array.from({ length: count }, (_, i) => count - 1 - i));
     this.#onFree = onFree;
+  }
+
+  /** Grows whenever a page gets or loses a holder. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** How many arenas there are. */
@@ -53,6 +59,7 @@ export class KvPages {
         `Cannot allocate ${count} KV pages in arena ${arena}: ${this.free(arena)} are free`,
       );
     }
+    this.#changes++;
     const pages = Array.from({ length: count }, () => this.#free[arena]!.pop()!);
     for (const page of pages) this.#holders[arena]![page] = 1;
     return pages;
@@ -64,6 +71,7 @@ export class KvPages {
    */
   share(arena: number, pages: readonly number[]): void {
     this.#checkHeld(arena, pages, "share");
+    this.#changes++;
     for (const page of pages) this.#holders[arena]![page]!++;
   }
 
@@ -73,6 +81,7 @@ export class KvPages {
    */
   release(arena: number, pages: readonly number[]): void {
     this.#checkHeld(arena, pages, "release");
+    this.#changes++;
     for (const page of pages) {
       if (--this.#holders[arena]![page]! > 0) continue;
       this.#free[arena]!.push(page);

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { spy } from "@std/testing/mock";
 import { HybridCache } from "../../../runtime/state/hybrid_cache.ts";
 import type { Chain } from "../../../runtime/state/prefix_index.ts";
 import type { Admitted, SequenceState } from "../../../runtime/state/sequence_cache.ts";
@@ -267,4 +268,19 @@ Deno.test("HybridCache keeps one checkpoint of the same tokens", () => {
   const bench = open();
   for (let i = 0; i < 3; i++) visit(bench, sequence(6));
   assertEquals([bench.cache.checkpoints.size, bench.cache.counters.checkpoints], [1, 1]);
+});
+
+Deno.test("HybridCache counts its pages anew only when something has changed", () => {
+  const bench = open({ arenaPages: [6] });
+  visit(bench, sequence(8));
+  const running = compute(bench, sequence(12, 100));
+  using holders = spy(bench.cache.pages, "holders");
+  const ask = () => bench.cache.admit(sequence(20, 200), "", true);
+  assertEquals(ask(), null);
+  const counted = holders.calls.length;
+  assert(counted > 0);
+  assertEquals(ask(), null);
+  assertEquals(holders.calls.length, counted);
+  bench.cache.release(running.state);
+  assert(ask());
 });
