@@ -290,7 +290,7 @@ Deno.test("EngineCore does idle work only while nothing runs, one piece at a tim
   const first = bench.generate(request(10));
   bench.core.start();
   await first;
-  while (pieces < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+  for (let i = 0; i < 500 && pieces < 4; i++) await new Promise((r) => setTimeout(r, 1));
   await second;
   // One prompt and two further tokens are three steps; the second one waited for one piece at most.
   const steps = ["step", "step", "step"];
