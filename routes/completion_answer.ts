@@ -105,7 +105,7 @@ class CompletionWriter {
   /** The echoed prompt. */
   prompt(scores: readonly TokenScore[]): CompletionPiece {
     const [first = 0] = this.#plan.request.tokens;
-    if (this.#logprobs) this.#pending.push({ id: first, logprob: null }, ...scores);
+    if (this.#logprobs) this.#pending = [{ id: first, logprob: null }, ...scores];
     return this.#piece(this.#plan.echo ?? "");
   }
 

@@ -67,10 +67,12 @@ export function emptyLogprobs(): CompletionLogprobs {
   return { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
 }
 
-/** Adds the entries of `more` to `lists`. */
+/** Adds the entries of `more` to `lists`; one by one, because a call takes no hundred thousand arguments. */
 export function appendLogprobs(lists: CompletionLogprobs, more: CompletionLogprobs): void {
-  lists.tokens.push(...more.tokens);
-  lists.token_logprobs.push(...more.token_logprobs);
-  lists.top_logprobs.push(...more.top_logprobs);
-  lists.text_offset.push(...more.text_offset);
+  for (let i = 0; i < more.tokens.length; i++) {
+    lists.tokens.push(more.tokens[i]!);
+    lists.token_logprobs.push(more.token_logprobs[i]!);
+    lists.top_logprobs.push(more.top_logprobs[i]!);
+    lists.text_offset.push(more.text_offset[i]!);
+  }
 }

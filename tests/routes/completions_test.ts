@@ -125,6 +125,15 @@ describe("POST /v1/completions", () => {
     assertEquals(engine.active, 0);
   });
 
+  it("scores a prompt with more tokens than a call takes arguments", async () => {
+    const { post } = harness({}, { contextLength: 300_000 });
+    const prompt = Array.from({ length: 200_000 }, (_, i) => i % 250);
+    const scored = { max_tokens: 0, echo: true, logprobs: 0 };
+    const { choices: [choice] } = await (await post(PATH, { prompt, ...scored })).json();
+    assertEquals(choice.logprobs.token_logprobs.length, prompt.length);
+    assertEquals(choice.logprobs.text_offset.at(-1), choice.logprobs.text_offset.at(-2) + 1);
+  });
+
   it("answers many prompts a few at a time, in order", async () => {
     const { engine, post } = harness();
     let most = 0;
