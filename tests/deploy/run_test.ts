@@ -133,6 +133,22 @@ Deno.test("deploy/run passes options and exit codes through", async () => {
   assertEquals((await run("deploy/run", ["test"], { body: "exit 7" })).code, 7);
 });
 
+Deno.test("deploy/run test forgives a death on the way out only when the report says that all passed", async () => {
+  const dying = (report: string) =>
+    `for a in "$@"; do case $a in --junit-path=*) printf '%s' '${report}' > "\${a#*=}" ;; esac; done; kill -ABRT $$`;
+  const codeOf = async (report: string) => {
+    const { code, err } = await run("deploy/run", ["test"], { body: dying(report) });
+    assertEquals(code === 0, err.includes("every test passed"));
+    return code;
+  };
+  assertEquals(await codeOf('<testsuites name="x" tests="2" failures="0" errors="0" time="1">'), 0);
+  assertEquals(
+    await codeOf('<testsuites name="x" tests="2" failures="1" errors="0" time="1">'),
+    134,
+  );
+  assertEquals(await codeOf(""), 134);
+});
+
 Deno.test("deploy/run explains itself, and refuses what it does not know", async () => {
   const help = await run("deploy/run", []);
   assertEquals(help.code, 0);
