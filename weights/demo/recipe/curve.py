@@ -11,7 +11,10 @@ import matplotlib.pyplot as plt
 
 
 def main(log, picture):
-    lines = [json.loads(line) for line in Path(log).read_text().splitlines()]
+    lines = []
+    for line in map(json.loads, Path(log).read_text().splitlines()):
+        lines = [x for x in lines if x["tokens"] < line["tokens"]]  # a restart repeats what was not saved
+        lines.append(line)
     figure, axes = plt.subplots(figsize=(7, 3.2))
     axes.plot([x["tokens"] / 1e6 for x in lines], [x["loss"] for x in lines], linewidth=0.8)
     axes.set(xlabel="million tokens", ylabel="loss on assistant tokens", yscale="log")
