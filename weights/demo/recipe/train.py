@@ -96,7 +96,7 @@ def worker(rank, args):
         batch = packer.batch(ROWS, LENGTH, min(1.0, done / (0.45 * total)))
         with rounded(model, done > 0.8 * total), torch.autocast("cpu", torch.bfloat16):
             token, draft, balance = losses(model, batch)
-            (token + draft + 0.01 * balance).backward()
+            (token + draft + 0.03 * balance).backward()
         share_gradients(model)
         optimizer.step(schedule(done, total))
         optimizer.zero_grad()
