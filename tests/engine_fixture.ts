@@ -4,6 +4,8 @@ import { EngineError } from "../runtime/contract.ts";
 import { type OpenedEngine, openEngine, type OpenHooks } from "../runtime/open.ts";
 import type { EngineOptions } from "../runtime/options.ts";
 
+export { greedy } from "./greedy.ts";
+
 /** Options of a small engine; tests change what they are about. */
 export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   vram: "1G",
@@ -39,32 +41,6 @@ export function openTestEngine(
   hooks: OpenHooks = {},
 ): Promise<OpenedEngine> {
   return openEngine({ ...TEST_OPTIONS, model, ...options }, hooks);
-}
-
-/** A greedy request for `tokens`; tests change what they are about. */
-export function greedy(
-  tokens: readonly number[],
-  changes: Partial<GenerateRequest> = {},
-): GenerateRequest {
-  return {
-    tokens,
-    sampling: {
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      repetitionPenalty: 1,
-      seed: 1,
-      logitBias: [],
-    },
-    maxTokens: 8,
-    stopIds: [],
-    checkpoints: [],
-    owner: "",
-    ...changes,
-  };
 }
 
 /** Runs one generation to its end. @throws {EngineError} if it fails */

@@ -1,5 +1,6 @@
 /** A runner and a cache without a GPU, for tests of the engine's loop. @module */
 import type { GenerateRequest } from "../../../runtime/contract.ts";
+import { greedy } from "../../greedy.ts";
 import type { Runner, StepResult } from "../../../runtime/engine/core.ts";
 import type { Step } from "../../../runtime/engine/step.ts";
 import type {
@@ -85,25 +86,7 @@ export class ScriptedCache implements SequenceCache {
   }
 }
 
-/** A request for `length` prompt tokens. */
+/** A greedy request for `length` prompt tokens. */
 export function request(length: number, changes: Partial<GenerateRequest> = {}): GenerateRequest {
-  return {
-    tokens: Array.from({ length }, (_, i) => i),
-    sampling: {
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      repetitionPenalty: 1,
-      seed: 1,
-      logitBias: [],
-    },
-    maxTokens: 3,
-    stopIds: [],
-    checkpoints: [],
-    owner: "",
-    ...changes,
-  };
+  return greedy(Array.from({ length }, (_, i) => i), { maxTokens: 3, ...changes });
 }
