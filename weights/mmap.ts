@@ -92,6 +92,7 @@ export class MappedSource implements ByteSource {
   readonly #base: bigint | undefined;
   #reading = 0;
   #closed = false;
+  #bytesRead = 0;
 
   /** @throws {WeightsError} where libc may not be called. @throws whatever `Deno.statSync` throws. */
   constructor(path: string) {
@@ -107,6 +108,11 @@ export class MappedSource implements ByteSource {
   /** Whether the file is mapped, rather than read with pread(2). */
   get mapped(): boolean {
     return this.#base !== undefined;
+  }
+
+  /** See `ByteSource`. */
+  get bytesRead(): number {
+    return this.#bytesRead;
   }
 
   /** See `ByteSource`. */
@@ -126,6 +132,7 @@ export class MappedSource implements ByteSource {
     this.#libc.memcpy(into, this.#base + BigInt(offset), BigInt(into.length));
     const now = this.#sizeNow();
     if (now < offset + into.length) throw cutError(this.path, offset + into.length, now);
+    this.#bytesRead += into.length;
   }
 
   /** See `ByteSource`. */
@@ -181,6 +188,7 @@ export class MappedSource implements ByteSource {
   }
 
   #accept(count: number, wanted: number): number {
+    this.#bytesRead += Math.max(0, count);
     if (count > 0) return count;
     const now = this.#sizeNow();
     if (now < wanted) throw cutError(this.path, wanted, now);

@@ -23,12 +23,18 @@ export class PreadSource implements ByteSource {
   readonly #waiting: ((handle: Deno.FsFile) => void)[] = [];
   #handles = 0;
   #closed = false;
+  #bytesRead = 0;
 
   /** @throws {Deno.errors.NotFound} and whatever else `Deno.openSync` throws. */
   constructor(path: string) {
     this.path = path;
     this.#main = Deno.openSync(path);
     this.size = this.#main.statSync().size;
+  }
+
+  /** See `ByteSource`. */
+  get bytesRead(): number {
+    return this.#bytesRead;
   }
 
   /** See `ByteSource`. */
@@ -39,6 +45,7 @@ export class PreadSource implements ByteSource {
       const count = this.#main.readSync(into.subarray(done));
       if (count === null) throw this.#cut(this.#main, offset + into.length);
       done += count;
+      this.#bytesRead += count;
     }
   }
 
@@ -52,6 +59,7 @@ export class PreadSource implements ByteSource {
         const count = await handle.read(into.subarray(done));
         if (count === null) throw this.#cut(handle, offset + into.length);
         done += count;
+        this.#bytesRead += count;
       }
     } finally {
       this.#giveBack(handle);

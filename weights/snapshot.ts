@@ -29,6 +29,11 @@ export class Snapshot {
     this.byteLength = totalBytes(tensors.values());
   }
 
+  /** Bytes read from the files since they were opened, headers among them. */
+  get bytesRead(): number {
+    return this.#sources.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+  }
+
   /** Names of all tensors. */
   names(): IterableIterator<string> {
     return this.#tensors.keys();

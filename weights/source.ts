@@ -13,6 +13,8 @@ export interface ByteSource {
   readonly kind: SourceKind;
   /** Bytes of the file when it was opened. */
   readonly size: number;
+  /** Bytes read since it was opened. */
+  readonly bytesRead: number;
   /**
    * Fills `into` with the bytes from `offset` on, on the calling thread.
    * @throws {WeightsError} if the range leaves the file, also when the file was cut since it was opened.

@@ -62,6 +62,8 @@ const PRELOAD_BYTES = 256 * 2 ** 20;
 /** What lies on the GPU before anything is computed. */
 interface Placed {
   readonly trunk: Trunk;
+  /** Bytes read for it, shared experts in slots included. */
+  readonly trunkRead: number;
   readonly caches: readonly LayerCaches[];
   readonly scratch: ModelScratch;
   readonly steps: StepBuffers;
@@ -118,6 +120,7 @@ export async function buildRunner(
       ...runner.counters,
       ...pager?.counters,
       ...cacheCounters(cache, plan),
+      ...readCounters(site, plan, placed),
       pipelines: kernels.size,
     }),
     close: async () => {
@@ -145,7 +148,7 @@ async function place(
   device.queue.writeBuffer(scratch.embedIds, 0, rows);
   const caches = allocateCaches(memory, config, { ...plan, kvFormat: options.kv });
   const experts = source && await placeExperts(site, source, plan.expertSlots, onBytes);
-  return { trunk, caches, scratch, steps, source, experts };
+  return { trunk, trunkRead: loaded, caches, scratch, steps, source, experts };
 }
 
 /** The programs of the forward pass and of sampling. */
@@ -218,6 +221,20 @@ function cacheCounters(
     checkpointBytes: checkpoints.ramBytes,
     kvPages,
     kvPageTokens: PAGE_TOKENS,
+  };
+}
+
+/** What was read from the files, and what experts have to do with it. */
+function readCounters(
+  { snapshot }: Site,
+  { memory: { total, expertSlots } }: ModelPlan,
+  { trunkRead, source }: Placed,
+): Record<string, number> {
+  return {
+    fileBytes: snapshot.bytesRead,
+    trunkBytes: trunkRead,
+    plannedBytes: total,
+    ...(source && { expertSlots, expertBytes: source.reader.layout.byteLength }),
   };
 }
 
