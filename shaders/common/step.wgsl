@@ -1,5 +1,6 @@
 // What one step is: its header, its rows and its segments (a segment is the rows of one sequence).
-// Filled by the host before the step; `stopped` is also set by the router when an expert is missing.
+// Filled by the host before the step; `stopped` is also set by the router when an expert is missing, and between steps
+// that follow each other without the host when all sequences have ended.
 
 const NONE: u32 = 0xffffffffu;
 
@@ -7,7 +8,7 @@ struct Step {
   rows: u32,        // token rows in this step
   segments: u32,    // sequences in this step
   head_rows: u32,   // rows whose logits are wanted
-  stopped: u32,     // 0, or 1 + the layer whose experts are not resident: later kernels return at once
+  stopped: u32,     // 0, or 1 + the layer whose experts are not resident, or NONE: later kernels return at once
   layer_limit: u32, // reserved
   more_waves: u32,  // 1: experts of the same layer follow in another wave
   reserved1: u32,
