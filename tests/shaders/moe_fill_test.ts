@@ -107,7 +107,7 @@ function choices({ experts, topK }: FillShape, rows: number, seed: number): numb
   for (let row = 0; row < rows; row++) {
     const chosen = new Set<number>();
     for (let i = 1; chosen.size < topK; i++) {
-      const hash = Math.imul(seed * 31 + row * (i % 3) + i * i, 0x9e3779b1) >>> 8;
+      const hash = Math.imul(seed * 311 + row * (i % 3) * 7 + i * i, 0x9e3779b1) >>> 8;
       chosen.add(hash % experts);
     }
     ids.push(...chosen, experts);
@@ -130,7 +130,7 @@ for (const shape of SHAPES) {
     const layer = new Layer(shape, places, slots);
     const naive = new NaiveSlots(shape);
     const pager = new ExpertPager({ ...shape, layers: 1, load: () => 1, writeTable: () => {} });
-    for (const [index, rows] of [1, 1, 3, 1, MOST_ROWS, 1, 16, 1].entries()) {
+    for (const [index, rows] of [1, 1, 3, 1, MOST_ROWS, 1, 16, MOST_ROWS, MOST_ROWS, 1].entries()) {
       const ids = choices(shape, rows, index);
       const routed = ids.filter((id) => id < experts);
       if (pager.isResident(0, routed)) pager.touch(0, routed);
