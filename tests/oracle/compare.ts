@@ -74,7 +74,7 @@ async function main(): Promise<number> {
     console.error("usage: compare.ts URL EXPECT.jsonl [--tie 1e-4] [--tolerance 0.01]");
     return 2;
   }
-  const rule = { routerTie: option("--tie", 1e-3), tolerance: option("--tolerance", 0.01) };
+  const rule = { routerTie: option("--tie", 1e-4), tolerance: option("--tolerance", 0.01) };
   const answered: Answered[] = [];
   for (const prompt of readExpectation(path)) {
     const answer = await ask(url, prompt);
