@@ -1,36 +1,78 @@
-/** Graphics cards by their makers' data sheets. @module */
+/** What a forecast must know of a machine, and graphics cards by their makers' data sheets. @module */
 
-/** What a forecast must know of a device. */
+/** A card in a machine; sizes in bytes, rates in bytes a second. */
 export interface Device {
-  /** Memory of the card, bytes. */
+  readonly name: string;
+  /** Memory of the card. */
   readonly vram: number;
-  /** Its bandwidth, bytes a second. */
+  /** Share of it that is planned with. */
+  readonly usable: number;
+  /** Rate of its memory. */
   readonly bandwidth: number;
-  /** What really comes through the link from the host's memory, bytes a second. */
+  /** What really comes through the link from the host's memory. */
   readonly link: number;
+  /** What the host reads from its page cache, checks and hands over of experts. */
+  readonly host: number;
+  /** Memory of the host; null: enough for all experts. */
+  readonly ram: number | null;
+  /** What reading the snapshot brings where it is not in memory. */
+  readonly disk: number;
+  /** f32 operations a second, a multiply-add counted as two. */
+  readonly flops: number;
+  /** Seconds that a dispatch costs beside its bytes: starting, filling the card, draining it for the next one. */
+  readonly dispatch: number;
 }
 
 const GIB = 2 ** 30;
 
-/** 16 lanes of PCIe 3, 4 and 5: what copies reach of 15.8, 31.5 and 63 GB/s. */
-const PCIE = { 3: 12e9, 4: 25e9, 5: 50e9 } as const;
+/** Of 8 or 16 lanes of PCIe 3, 4 and 5: what copies reach of 0.99, 1.97 and 3.94 GB/s a lane. */
+const LANE = { 3: 0.75e9, 4: 1.56e9, 5: 3.12e9 } as const;
 
-/** Known devices; any other is described by its numbers. */
-export const DEVICES: Readonly<Record<string, Device>> = {
-  "t4": card(16, 320, 3),
-  "rtx-3060-12gb": card(12, 360, 4),
-  "rtx-3090": card(24, 936, 4),
-  "rtx-4060-ti-16gb": { ...card(16, 288, 4), link: PCIE[4] / 2 },
-  "rtx-4090": card(24, 1008, 4),
-  "rtx-5090": card(32, 1792, 5),
-  "rx-7900-xtx": card(24, 960, 4),
-  "l4": card(24, 300, 4),
-  "l40s": card(48, 864, 4),
-  "a100-80gb": card(80, 2039, 4),
-  "h100-80gb": card(80, 3350, 5),
-  "h200": card(141, 4800, 5),
-};
+/** What is assumed of a machine until it is said or measured. */
+export const ASSUMED = {
+  /** Share of a card that is planned with, as the engine does. */
+  usable: 0.94,
+  link: 16 * LANE[4],
+  host: 4e9,
+  disk: 3e9,
+  flops: 15e12,
+  /** What the single-stream figures published of native engines leave, per kernel, after reading. */
+  dispatch: 1e-5,
+} as const;
 
-function card(gib: number, gigabytesPerSecond: number, pcie: keyof typeof PCIE): Device {
-  return { vram: gib * GIB, bandwidth: gigabytesPerSecond * 1e9, link: PCIE[pcie] };
-}
+/** Known cards; any other is described by its numbers. */
+export const DEVICES: Readonly<Record<string, Device>> = Object.fromEntries(
+  ([
+    ["t4", 16, 320, 8.1, 3, 16],
+    ["rtx-3060-12gb", 12, 360, 12.7, 4, 16],
+    ["rtx-3080-10gb", 10, 760, 29.8, 4, 16],
+    ["rtx-3090", 24, 936, 35.6, 4, 16],
+    ["rtx-4060-8gb", 8, 272, 15.1, 4, 8],
+    ["rtx-4060-ti-16gb", 16, 288, 22.1, 4, 8],
+    ["rtx-4070-12gb", 12, 504, 29.1, 4, 16],
+    ["rtx-4080-16gb", 16, 717, 48.7, 4, 16],
+    ["rtx-4090", 24, 1008, 82.6, 4, 16],
+    ["rtx-5060-ti-16gb", 16, 448, 23.7, 5, 8],
+    ["rtx-5070-12gb", 12, 672, 30.9, 5, 16],
+    ["rtx-5080-16gb", 16, 960, 56.3, 5, 16],
+    ["rtx-5090", 32, 1792, 104.8, 5, 16],
+    ["rx-7800-xt-16gb", 16, 624, 37.3, 4, 16],
+    ["rx-7900-xtx", 24, 960, 61.4, 4, 16],
+    ["arc-b580-12gb", 12, 456, 13.7, 4, 8],
+    ["l4", 24, 300, 30.3, 4, 16],
+    ["a10", 24, 600, 31.2, 4, 16],
+    ["l40s", 48, 864, 91.6, 4, 16],
+    ["a100-40gb", 40, 1555, 19.5, 4, 16],
+    ["a100-80gb", 80, 2039, 19.5, 4, 16],
+    ["h100-80gb", 80, 3350, 66.9, 5, 16],
+    ["h200", 139, 4800, 66.9, 5, 16],
+  ] as const).map(([name, gib, gigabytes, teraflops, generation, lanes]) => [name, {
+    ...ASSUMED,
+    name,
+    vram: gib * GIB,
+    bandwidth: gigabytes * 1e9,
+    link: LANE[generation] * lanes,
+    ram: null,
+    flops: teraflops * 1e12,
+  }]),
+);

@@ -1,19 +1,24 @@
-import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { DEVICES } from "../../../runtime/forecast/devices.ts";
-import { forecast, interpolate } from "../../../runtime/forecast/forecast.ts";
-import { parseForecastOptions } from "../../../runtime/forecast/options.ts";
+import { assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { memoryInput } from "../../../runtime/forecast/forecast.ts";
+import { memberSubject, snapshotSubject } from "../../../runtime/forecast/subject.ts";
+import { forecastTable } from "../../../runtime/forecast/table.ts";
 import { planInput } from "../../../runtime/plan_input.ts";
 import { planMemory } from "../../../runtime/plan.ts";
 import { readSnapshotConfig } from "../../../runtime/snapshot.ts";
+import { inventory, tensorBytes } from "../../../runtime/synth/inventory.ts";
+import { MEMBERS } from "../../../runtime/synth/members.ts";
 import { openSnapshot } from "../../../weights/mod.ts";
 import { openTestEngine, TEST_OPTIONS } from "../../engine_fixture.ts";
+import { ask, requestOf } from "./ask.ts";
 
 const GOLDEN = `${import.meta.dirname}/../../golden/parity`;
-
-function of(line: string) {
-  const { config, tensors, choice, device } = parseForecastOptions(line.split(" "));
-  return forecast(config, planInput(config, tensors, choice), device);
-}
+const CHOICE = {
+  maxBinding: 2 ** 31 - 1,
+  maxSequences: 4,
+  context: null,
+  chunkRows: 512,
+  kv: "f32",
+} as const;
 
 for (const name of ["tiny_fp8", "fused_bf16", "dense_tied_bf16"]) {
   Deno.test(`planInput() plans ${name} as the engine does`, async () => {
@@ -21,61 +26,104 @@ for (const name of ["tiny_fp8", "fused_bf16", "dense_tied_bf16"]) {
     const engine = await openTestEngine(folder);
     const snapshot = openSnapshot(folder);
     const tensors = [...snapshot.names()].map((tensor) => snapshot.tensor(tensor));
-    const maxBinding = 2 ** 27;
-    const choice = { ...TEST_OPTIONS, maxBinding };
-    const input = planInput(readSnapshotConfig(folder).config, tensors, choice);
+    const { config } = readSnapshotConfig(folder);
+    const subject = snapshotSubject(name, config, tensors);
+    const input = planInput(config, subject.tensors, { ...TEST_OPTIONS, maxBinding: 2 ** 27 });
     assertEquals(planMemory({ ...input, budget: 2 ** 30 }), engine.runner.plan);
     snapshot.close();
     await engine.close();
   });
 }
 
+Deno.test("memberSubject() stands for the whole list of tensors", () => {
+  for (const format of ["fp8", "bf16"] as const) {
+    const member = MEMBERS["35B-A3B"];
+    const { config, tensors } = inventory({ member, format });
+    const all = tensors.map((tensor) => ({ ...tensor, byteLength: tensorBytes(tensor) }));
+    const [whole, short] = [
+      snapshotSubject("whole", config, all),
+      memberSubject("35B-A3B", format),
+    ];
+    assertEquals(
+      planInput(short.config, short.tensors, CHOICE),
+      planInput(config, all, CHOICE),
+    );
+    assertEquals(short.activeWeights, whole.activeWeights);
+  }
+});
+
 Deno.test("forecast() of a card that holds everything is limited by reading and dispatches", () => {
-  const result = of("--device h200");
-  assertEquals([result.fits, result.plan!.allResident, result.advice], [true, true, []]);
-  assertEquals([result.hitRate.value, result.missedBytesPerToken.value], [1, 0]);
-  // 3.48 GB of weights, at 60 % of 4.8 TB/s and 500 dispatches of 3 us.
-  assertAlmostEquals(result.tokensPerSecond.value, 1 / (3.484 / 4800 / 0.6 + 0.0015), 4);
+  const { fits, plan, advice, speed } = ask("--device h200");
+  assertEquals([fits, plan!.allResident, advice], [true, true, []]);
+  assertEquals([speed!.hitRate.value, speed!.hitRate.least], [1, 1]);
+  assertEquals([speed!.pagedBytesPerToken.value, speed!.diskRate.value], [0, 0]);
+  // 3.62 GB at half of 4.8 TB/s, and 30 x 7 + 10 x 9 + 9 dispatches of 10 us.
+  assertAlmostEquals(speed!.tokensPerSecond.value, 1 / (3.617 / 2400 + 0.00309), 0.1);
 });
 
 Deno.test("forecast() pages where the card is too small, and says what everything takes", () => {
-  const [small, large] = [of("--device rtx-3060-12gb"), of("--device rtx-4090")];
+  const [small, large] = [ask("--device rtx-3060-12gb"), ask("--device rtx-4090")];
   assertEquals([small.fits, small.plan!.allResident], [true, false]);
   assertEquals(small.plan!.expertSlots < large.plan!.expertSlots, true);
-  assertEquals(small.hitRate.value < large.hitRate.value, true);
-  assertEquals(small.tokensPerSecond.value < large.tokensPerSecond.value, true);
-  assertEquals(small.advice[0]!.startsWith("everything resident takes 34.7 GiB"), true);
+  assertEquals(small.speed!.hitRate.value < large.speed!.hitRate.value, true);
+  assertEquals(small.speed!.hitRate.least < small.speed!.hitRate.value, true);
+  assertEquals(small.speed!.tokensPerSecond.value < large.speed!.tokensPerSecond.value, true);
+  assertMatch(small.advice.at(-1)!, /^everything on the GPU takes 34\.7 GiB, a card of 36\.9 GiB/);
 });
 
 Deno.test("forecast() names the smallest budget that works, and it works", () => {
-  const tight = of("--vram 2G --bandwidth 300");
-  assertEquals([tight.fits, tight.plan], [false, null]);
-  const { config, tensors, choice } = parseForecastOptions(["--vram", "2G", "--bandwidth", "300"]);
-  const input = planInput(config, tensors, choice);
+  const line = "--vram 2G --bandwidth 300";
+  const tight = ask(line);
+  assertEquals([tight.fits, tight.plan, tight.speed], [false, null, null]);
+  const input = memoryInput(requestOf(line));
   assertEquals(planMemory({ ...input, budget: tight.least }).expertSlots >= 8, true);
   assertThrows(() => planMemory({ ...input, budget: tight.least - 2 ** 21 }), Error, "--vram");
 });
 
-Deno.test("interpolate() goes through the measured points and never falls", () => {
-  assertEquals([interpolate(0), interpolate(0.27), interpolate(1)], [0, 0.835, 1]);
-  for (let share = 0.01; share <= 1; share += 0.01) {
-    assertEquals(interpolate(share) > interpolate(share - 0.01), true);
+Deno.test("forecast() says which changes make a model fit, and they do", () => {
+  const line = "--vram 6G --bandwidth 300 --context 32768";
+  const { advice, fits } = ask(line);
+  assertEquals(fits, false);
+  const flags = advice.slice(1).map((text) => /^(--.*): then it fits$/.exec(text)?.[1]);
+  assertEquals(flags.includes("--kv f16"), true);
+  for (const flag of flags) {
+    const [name] = flag!.split(" ");
+    const rest = line.split(/ (?=--)/).filter((part) => !part.startsWith(name!)).join(" ");
+    assertEquals(ask(`${rest} ${flag}`).fits, true, flag);
   }
+  const hopeless = ask("--vram 2G --bandwidth 300");
+  assertMatch(hopeless.advice[1]!, /^the smallest card for this is one of .*, with --kv f16/);
 });
 
-Deno.test("parseForecastOptions() takes a config.json, a device or numbers, and says what is wrong", () => {
-  const parse = (line: string) => parseForecastOptions(line.split(" "));
-  assertEquals(parse(`--model ${GOLDEN}/tiny_fp8/config.json --device l4`).config.hidden, 64);
-  assertEquals(parse("--device l4 --vram 10G").device, { ...DEVICES.l4!, vram: 10 * 2 ** 30 });
-  assertEquals(parse("--vram 1G --bandwidth 100").device.bandwidth, 1e11);
-  for (
-    const [line, message] of [
-      ["--model 35B-A3B", 'Cannot read --device: found "nothing"'],
-      ["--device abacus", 'Cannot read --device: found "abacus", wanted t4'],
-      ["--device l4 --model nowhere.json", "Cannot read --model: found"],
-      ["--device l4 --kv int8", 'Cannot read --kv: found "int8"'],
-      ["--device l4 --context 0", "Cannot read --context"],
-      ["--device l4 --link fast", "Cannot read --link"],
-    ] as const
-  ) assertThrows(() => parse(line), Error, message);
+Deno.test("forecast() says what settings are worth, and asking with one gives the same", () => {
+  const { advice, speed } = ask("--device rtx-3060-12gb --ram 32G --context 32768");
+  const line = advice.find((text) => text.startsWith("--kv f16"))!;
+  const [, slots, rate] = /: (\d+) slots a layer, ([\d.]+) tokens\/s$/.exec(line)!;
+  const other = ask("--device rtx-3060-12gb --ram 32G --context 32768 --kv f16");
+  assertEquals(other.plan!.expertSlots, Number(slots));
+  assertAlmostEquals(other.speed!.tokensPerSecond.value, Number(rate), 0.1);
+  assertEquals(Number(rate) > speed!.tokensPerSecond.value, true);
+});
+
+Deno.test("forecast() sends a host that cannot cache the experts to the disk", () => {
+  const of = (ram: string) => ask(`--device rtx-3060-12gb --ram ${ram}`).speed!;
+  assertEquals(of("64G").diskRate.value, 0);
+  assertEquals(of("16G").diskRate.value > of("32G").diskRate.value, true);
+  assertEquals(of("8G").tokensPerSecond.value < of("64G").tokensPerSecond.value, true);
+  // A cache smaller than the slots finds nothing that the slots have not.
+  assertAlmostEquals(of("4G").diskRate.value, 1 - of("4G").hitRate.value, 1e-12);
+  const { advice } = ask("--device rtx-3060-12gb --ram 16G");
+  assertEquals(advice.some((text) => text.includes("a host with 48 GiB")), true);
+});
+
+Deno.test("forecastTable() answers first, and gives every number a formula", () => {
+  const text = forecastTable(ask("--device rtx-3060-12gb --ram 32G --context 32768 --sequences 4"));
+  const lines = text.split("\n");
+  assertMatch(lines[0]!, /^35B-A3B fp8 on rtx-3060-12gb: 12\.0 GiB at 360 GB\/s, host with 32\.0/);
+  assertMatch(lines[1]!, /It runs, paging: \d+ slots for experts in each layer.* up to 32768$/);
+  assertMatch(lines[2]!, /one answer at about .* 4 together .* each\)/);
+  const numbers = lines.filter((line) => /^ {2}(KV|states|experts|tokens|read|paged)/.test(line));
+  for (const line of numbers) assertMatch(line, / {2}\S.*[x/(]/);
+  assertEquals(text.includes("NaN") || text.includes("undefined"), false);
+  assertMatch(text, /one sequence of 32768 beside short ones, or 4 of 11264/);
 });

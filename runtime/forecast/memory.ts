@@ -1,0 +1,43 @@
+/** The formulas behind the rows of a memory plan. @module */
+import { KV_FORMATS } from "../../shaders/common/kv_format.ts";
+import type { MemoryPlan, PlanInput } from "../plan.ts";
+import { decimal } from "./derived.ts";
+import type { ForecastRequest } from "./forecast.ts";
+
+/** A formula for each row of the plan, by its purpose, and for what the KV room means. */
+export function memoryFormulas(
+  { subject: { config }, choice }: ForecastRequest,
+  input: Omit<PlanInput, "budget">,
+  plan: MemoryPlan,
+): Readonly<Record<string, string>> {
+  const { attention, delta, layers, layerKinds } = config;
+  const channels = 2 * delta.keyHeads * delta.keyDim + delta.valueHeads * delta.valueDim;
+  const linear = layerKinds.filter((kind) => kind === "linear").length;
+  const tokens = plan.kvPages * input.pageTokens;
+  return {
+    trunk: `all tensors but routed experts and embedding table, vectors as f32`,
+    activations: `buffers of a step of up to ${choice.chunkRows} rows, logits of 16`,
+    states: `2 x ${choice.maxSequences} sequences x ${linear} DeltaNet layers x ` +
+      `(${delta.valueHeads} x ${delta.keyDim} x ${delta.valueDim} + ${delta.convKernel} x ` +
+      `${channels}) x 4 bytes`,
+    KV:
+      `${tokens} tokens x ${layers - linear} attention layers x 2 x ${attention.kvHeads} heads x ` +
+      `${attention.headDim} x ${KV_FORMATS[choice.kv].elementBytes} bytes`,
+    ...(input.experts
+      ? {
+        experts: `${plan.expertSlots} of ${input.experts.count} slots in each layer: ` +
+          `(budget - all above) / (${layers} layers x ${decimal(input.experts.stride)})`,
+      }
+      : {}),
+    room: roomFor(choice.maxSequences, tokens, plan.contextLength),
+  };
+}
+
+function roomFor(sequences: number, tokens: number, context: number): string {
+  const each = Math.floor(tokens / sequences);
+  if (each >= context) {
+    return `every one of ${sequences} sequences can be ${context} tokens long`;
+  }
+  return `KV has room for ${tokens} tokens: one sequence of ${context} beside short ones, or ` +
+    `${sequences} of ${each}; what finds no room waits or is computed again`;
+}
