@@ -68,6 +68,7 @@ export function placePool(
     slots: count,
     chunks,
     table: place(slotTable(count, () => true, shared)),
+    host: null,
   };
 }
 

@@ -2,7 +2,7 @@
 import { NONE } from "../../shaders/common/step.ts";
 import type { ExpertLayout } from "../../shaders/common/expert_layout.ts";
 import type { GpuMemory } from "../gpu/memory.ts";
-import type { ExpertPool } from "../model/parts.ts";
+import type { ExpertPool, HostExperts } from "../model/parts.ts";
 
 /** Slots and tables of every layer. */
 export class GpuSlots {
@@ -11,18 +11,20 @@ export class GpuSlots {
   readonly #stride: number;
 
   /**
-   * Allocates `slots` slots a layer and, if asked to, one more in which the shared expert stays.
+   * Allocates `slots` slots a layer and, if asked to, one more in which the shared expert stays. `host` is what the GPU
+   * fills the slots of each layer from by itself, where it does.
    * @throws {RangeError} if the device cannot bind a single slot
    */
   constructor(
     memory: GpuMemory,
     queue: GPUQueue,
     layout: ExpertLayout,
-    { layers, experts, slots, shared }: {
+    { layers, experts, slots, shared, host = [] }: {
       readonly layers: number;
       readonly experts: number;
       readonly slots: number;
       readonly shared: boolean;
+      readonly host?: readonly HostExperts[];
     },
   ) {
     this.#queue = queue;
@@ -48,7 +50,7 @@ export class GpuSlots {
       const places = new Uint32Array(experts + 1).fill(NONE);
       if (shared) places[experts] = slots;
       const table = memory.upload("experts", `table ${layer}`, places);
-      return { format: layout.format, slots, chunks, table };
+      return { format: layout.format, slots, chunks, table, host: host[layer] ?? null };
     });
   }
 

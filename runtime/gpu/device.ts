@@ -9,6 +9,8 @@ export interface Gpu {
   readonly software: boolean;
   /** Whether kernels may use subgroup builtins. */
   readonly subgroups: boolean;
+  /** Whether kernels can bind memory of the host (`GpuMemory.hostStorage`). */
+  readonly hostStorage: boolean;
   /** Largest storage binding in bytes; matrices beyond it are split. */
   readonly maxBinding: number;
 }
@@ -28,6 +30,11 @@ const LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+const SUBGROUPS = "subgroups";
+
+/** wgpu's own: buffers that can be mapped may be bound as storage. */
+const HOST_STORAGE = "wgpu-mappable-primary-buffers";
+
 /**
  * Opens the best adapter with its full limits.
  * @throws {Error} if the machine has no WebGPU adapter, with how to get one
@@ -42,14 +49,15 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   }
   const requiredLimits: Record<string, number> = {};
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
-  const { device, subgroups } = await requestDevice(adapter, requiredLimits);
+  const { device, features } = await requestDevice(adapter, requiredLimits);
   const { description, device: id, vendor } = adapter.info;
   const name = description || `${vendor} ${id}`.trim() || "unknown adapter";
   return {
     device,
     name,
     software: adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(name),
-    subgroups,
+    subgroups: features.includes(SUBGROUPS),
+    hostStorage: features.includes(HOST_STORAGE),
     maxBinding: Math.min(
       options.maxBinding ?? Infinity,
       adapter.limits.maxStorageBufferBindingSize,
@@ -61,14 +69,15 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
 async function requestDevice(
   adapter: GPUAdapter,
   requiredLimits: Record<string, number>,
-): Promise<{ device: GPUDevice; subgroups: boolean }> {
-  try {
-    const requiredFeatures = ["subgroups" as GPUFeatureName];
-    return {
-      device: await adapter.requestDevice({ requiredFeatures, requiredLimits }),
-      subgroups: true,
-    };
-  } catch {
-    return { device: await adapter.requestDevice({ requiredLimits }), subgroups: false };
+): Promise<{ device: GPUDevice; features: readonly string[] }> {
+  for (const features of [[SUBGROUPS, HOST_STORAGE], [SUBGROUPS], [HOST_STORAGE]]) {
+    try {
+      const requiredFeatures = features as GPUFeatureName[];
+      return {
+        device: await adapter.requestDevice({ requiredFeatures, requiredLimits }),
+        features,
+      };
+    } catch { /* with less */ }
   }
+  return { device: await adapter.requestDevice({ requiredLimits }), features: [] };
 }

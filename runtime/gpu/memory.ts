@@ -31,20 +31,18 @@ export class GpuMemory {
    * @throws {RangeError} if it cannot be bound as a whole
    */
   storage(purpose: string, label: string, size: number): GPUBuffer {
-    const rounded = Math.max(16, Math.ceil(size / 16) * 16);
-    if (rounded > this.#gpu.maxBinding) {
-      throw new RangeError(
-        `Cannot allocate "${label}": ${rounded} bytes, the device binds at most ${this.#gpu.maxBinding}`,
-      );
-    }
-    const buffer = this.#gpu.device.createBuffer({
-      label,
-      size: rounded,
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
-    });
-    this.#buffers.push(buffer);
-    this.#bytes.set(purpose, (this.#bytes.get(purpose) ?? 0) + rounded);
+    const buffer = this.#allocate(label, size, GPUBufferUsage.COPY_SRC);
+    this.#bytes.set(purpose, (this.#bytes.get(purpose) ?? 0) + buffer.size);
     return buffer;
+  }
+
+  /**
+   * As `storage`, in the host's memory, not counted as the device's: kernels read it over the bus. The device must
+   * have `Gpu.hostStorage`.
+   */
+  hostStorage(label: string, size: number): GPUBuffer {
+    // Drivers take memory that the device has no fast access to when it is only ever mapped for reading.
+    return this.#allocate(label, size, GPUBufferUsage.MAP_READ);
   }
 
   /** A storage buffer holding `data`. */
@@ -59,6 +57,22 @@ export class GpuMemory {
     for (const buffer of this.#buffers) buffer.destroy();
     this.#buffers.length = 0;
     this.#bytes.clear();
+  }
+
+  #allocate(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    const rounded = Math.max(16, Math.ceil(size / 16) * 16);
+    if (rounded > this.#gpu.maxBinding) {
+      throw new RangeError(
+        `Cannot allocate "${label}": ${rounded} bytes, the device binds at most ${this.#gpu.maxBinding}`,
+      );
+    }
+    const buffer = this.#gpu.device.createBuffer({
+      label,
+      size: rounded,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | usage,
+    });
+    this.#buffers.push(buffer);
+    return buffer;
   }
 }
 

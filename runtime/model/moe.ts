@@ -27,6 +27,7 @@ import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
 import { addMatmul, squareParts } from "./linear.ts";
 import { addMlp, mlpScratch } from "./mlp.ts";
+import { addWaves, type Target } from "./moe_fill.ts";
 import { DECODE_ROWS, type MoeWeights, type Phase, type Scratch, type SplitNorm } from "./parts.ts";
 
 /** Sizes of the blocks of a model; all layers are alike. */
@@ -99,8 +100,8 @@ export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, num
 }
 
 /**
- * Adds the choice of experts. Where a chosen expert has no slot, `step.stopped` becomes 1 + the layer; the host
- * brings the experts in, clears it and goes on with the experts. A shared expert that is not laid out like the
+ * Adds the choice of experts. Where a chosen expert has no slot (or, where the GPU pages by itself, is not in host memory yet),
+ * `step.stopped` becomes 1 + the layer; the host brings the experts in, clears it and goes on with the experts. A shared expert that is not laid out like the
  * routed ones is computed here, into its place among their outputs.
  */
 export function addRoute(program: Program, phase: Phase, parts: MoeParts): void {
@@ -120,7 +121,7 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
   program.add(moeRoute(sizes), {
     step,
     logits,
-    table: weights.pool.table,
+    table: (weights.pool.host ?? weights.pool).table,
     stop: { buffer: scratch.stopValues!, offset: layer * ALIGNED_WORDS * 4, size: 4 },
     ids: idsOf(parts),
     weights: scratch.routeWeights!,
@@ -132,6 +133,19 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
  * scratch, so it may run in waves with other slots each time: the bits are those of one run with all experts.
  */
 export function addExperts(program: Program, phase: Phase, parts: MoeParts): void {
+  const { weights: { pool }, sizes: { experts, topK }, maxRows, step } = parts;
+  if (!pool.host) return addWave(program, phase, parts);
+  const fill = { experts, topK, maxRows, step, ids: idsOf(parts), pool };
+  addWaves(
+    program,
+    phase,
+    { parts: fill, host: pool.host },
+    (wave) => addWave(wave, phase, parts),
+  );
+}
+
+/** Adds the experts of one wave: those that have a slot. */
+function addWave(program: Target, phase: Phase, parts: MoeParts): void {
   const { weights: { pool }, sizes, maxRows } = parts;
   const shapes = pool.chunks.map(({ firstSlot, slots }, i): ExpertShape => ({
     ...sizes,
@@ -163,7 +177,7 @@ export function addCombine(program: Program, phase: Phase, parts: MoeParts): voi
 }
 
 /** Adds the lists of pairs by expert. */
-function addGroups(program: Program, parts: MoeParts, shape: ExpertShape): void {
+function addGroups(program: Target, parts: MoeParts, shape: ExpertShape): void {
   const { step, scratch, weights } = parts;
   const common = { step, groups: scratch.expertGroups!, sizes: sizesOf(program, shape) };
   program.add(
@@ -185,7 +199,7 @@ interface Chunk {
 }
 
 /** Adds the experts of one chunk for few rows, pair by pair, and their sum once all of a row are there. */
-function addFewRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk): void {
+function addFewRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
   const { x, h, scratch, norm, next } = parts;
   const { software } = program.kernels;
   const cut = productCut(1, software);
@@ -217,7 +231,7 @@ function addFewRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk)
 }
 
 /** Adds the experts of one chunk for many rows, by tiles of an expert's pairs. */
-function addManyRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk): void {
+function addManyRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
   const { x, scratch } = parts;
   const cut = productCut(8, program.kernels.software);
   const common = {
@@ -238,7 +252,7 @@ function addManyRows(program: Program, parts: MoeParts, { shape, buffer }: Chunk
 
 /** What all kernels of a chunk read beside their pairs. */
 function bindingsOf(
-  program: Program,
+  program: Target,
   { step, weights }: MoeParts,
   { shape, buffer }: Chunk,
 ): Readonly<Record<string, GPUBuffer>> {
@@ -251,7 +265,7 @@ function bindingsOf(
   };
 }
 
-function sizesOf(program: Program, shape: ExpertShape): GPUBuffer {
+function sizesOf(program: Target, shape: ExpertShape): GPUBuffer {
   return program.kernels.uniform(expertSizes(shape));
 }
 

@@ -132,6 +132,30 @@ export interface ExpertPool {
   }[];
   /** u32 [experts + 1]: the slot of each expert that may be computed now, or NONE; the shared expert comes last. */
   readonly table: GPUBuffer;
+  /** Where the GPU itself fills the slots from; null where the host does. */
+  readonly host: HostExperts | null;
+}
+
+/** The experts of one layer in host memory that the GPU reads, and what it remembers of its slots. */
+export interface HostExperts {
+  /** Bytes of an expert. */
+  readonly stride: number;
+  /** The slot in which the shared expert stays; null where it has none. */
+  readonly sharedSlot: number | null;
+  /** Place p lies in the part whose range holds it. */
+  readonly parts: readonly {
+    readonly firstPlace: number;
+    readonly places: number;
+    readonly buffer: GPUBuffer;
+  }[];
+  /** u32 [experts + 1]: the place of each expert that is there, or NONE. */
+  readonly table: GPUBuffer;
+  /** u32, as `resolveState` of shaders/moe_fill. */
+  readonly state: GPUBuffer;
+  /** u32 [fillWords]; all layers share it. */
+  readonly fills: GPUBuffer;
+  /** u32 [FILL_COUNTERS], over all layers. */
+  readonly counters: GPUBuffer;
 }
 
 /** Buffers that describe the step being run; written by the host before each submission. */
