@@ -2,9 +2,10 @@
  * Where the parts of one routed expert lie inside its slot. The reader packs by this, the kernels read
  * by this. A slot pool is slots one after the other: slot s starts at byte s * stride of its buffer.
  *
- *     FP8:   gate | up | down | gateScale | upScale | downScale
- *     BF16:  gate | up | down
+ *     FP8:   down | gate | up | downScale | gateScale | upScale
+ *     BF16:  down | gate | up
  *
+ * That is the order of names, in which the publisher's files hold an expert: codes and scales are one read each.
  * gate and up are [dff, hidden], down is [hidden, dff], row-major, the bytes exactly as in the snapshot
  * (one byte an e4m3fn code, two bytes a bf16, little-endian). Scales are bf16, row-major,
  * [ceil(rows / 128), ceil(columns / 128)] of their matrix: a weight is code * scale. Every part starts
@@ -76,17 +77,17 @@ export function expertLayout(
   };
   const bytes = format === "fp8" ? 1 : 2;
   const weights = {
+    down: part(hidden, dff, bytes),
     gate: part(dff, hidden, bytes),
     up: part(dff, hidden, bytes),
-    down: part(hidden, dff, bytes),
   };
   const across = Math.ceil(hidden / SCALE_BLOCK);
   const along = Math.ceil(dff / SCALE_BLOCK);
   const scales = format === "fp8"
     ? {
+      downScale: part(across, along, 2),
       gateScale: part(along, across, 2),
       upScale: part(along, across, 2),
-      downScale: part(across, along, 2),
     }
     : {};
   return {

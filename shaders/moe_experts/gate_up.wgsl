@@ -32,8 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let units = sizes.hidden / 16u;
   let across = (sizes.hidden + 127u) / 128u;
   let i0 = (group.x * groups_here + thread / LANES) * (OUTPUTS / 2u);
-  let gate = (slot - sizes.first_slot) * sizes.slot_units;
-  let up = gate + sizes.up_units;
+  let base = (slot - sizes.first_slot) * sizes.slot_units;
+  let gate = base + sizes.gate_units;
+  let up = base + sizes.up_units;
   let rows0 = four_rows(i0) * units;
   let rows1 = four_rows(i0 + 4u) * units;
   let scale_base = (slot - sizes.first_slot) * sizes.slot_scales;

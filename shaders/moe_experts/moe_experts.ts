@@ -160,6 +160,7 @@ export function expertSizes(shape: ExpertShape): number[] {
     shape.slots,
     layout.stride / unitBytes,
     layout.stride / 2,
+    layout.gate.offset / unitBytes,
     layout.up.offset / unitBytes,
     layout.down.offset / unitBytes,
     (layout.gateScale?.offset ?? 0) / 2,

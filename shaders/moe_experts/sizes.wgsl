@@ -12,6 +12,7 @@ struct Sizes {
   slots: u32,      // slots in the chunk
   slot_units: u32,
   slot_scales: u32,
+  gate_units: u32,
   up_units: u32,
   down_units: u32,
   gate_scales: u32,
