@@ -1,69 +1,34 @@
 /**
- * Reads a file by position through libc: long reads on the calling thread with `mmap` and `memcpy`, short
- * ones with `pread`, those on Deno's thread pool with `pread` too. The only file that calls foreign functions.
+ * Reads a file by position through libc (`libc.ts` has the permission), in three ways:
  *
- * Permission: `--allow-ffi=<path of libc>`, one of `LIBC_PATHS`. Only numbers and JS buffers cross the
- * border, so the flag need not be bare. Be aware that libc can do whatever this user can.
+ *     pread    on Deno's thread pool, any number at once
+ *     cached   preadv2(RWF_NOWAIT) on the calling thread takes what lies in the page cache; the rest as "pread"
+ *     mmap     madvise(MADV_POPULATE_READ) on the pool, then memcpy on the calling thread
  *
- * Measured on a 2-core virtual machine, Linux 6.18, pages warm; one expert of 3.1 MB, one row of 4 KB:
- *
- *     mmap: populate, memcpy into a JS buffer   0.44 ms          2.8 us   --allow-ffi=<libc>
- *     pread(2), calling thread / pool           0.49 / 0.53 ms   1.1 us   --allow-ffi=<libc>
- *     Deno.FsFile, sync / async (`pread.ts`)    0.49 / 0.54 ms   1.0 us   no FFI at all
- *     populate, UnsafePointerView, no copy      0.04 ms                   bare --allow-ffi
- *     writeBuffer() to a software adapter       2.3 ms, behind any of them
- *
- * Zero-copy would save 0.4 of 2.7 ms a page-in and costs the right to load any native code: it is not
- * built. The others differ by less than the noise of a page-in, and cold pages are bound by the disk
- * on every path, so least privilege wins: where FFI is not granted nothing is lost.
+ * Which is fastest depends on the disk, the cores and what else they do: `runtime/experts/read_way.ts` measures.
+ * On a 2-core virtual machine, Linux 6.18, an expert of 3.1 MB with warm pages takes 0.5 ms by any of them if both
+ * cores are idle. If they are busy every hop to the pool waits for a core, so that "cached" is several times as fast.
+ * A view of the mapping handed to the GPU without a copy would save 0.4 of 2.7 ms a page-in and costs the right to
+ * load any native code (a bare --allow-ffi): it is not built.
  *
  * A file that is cut while mapped raises SIGBUS on the next touch, which ends the process. So a touch
- * is preceded by madvise(MADV_POPULATE_READ), which reports an error instead, and followed by a look
+ * is preceded by MADV_POPULATE_READ, which reports an error instead, and followed by a look
  * at the file's size, because the rest of the last page reads as zeros. A cut between the two calls, some
- * 0.1 ms per MB, is still fatal. That is why only long reads on the calling thread use the mapping:
- * they belong to start-up. Experts and embedding rows go through `pread`, which has no such gap.
+ * 0.1 ms per MB, is still fatal: whoever has the choice takes "mmap" only if it is clearly faster.
  * Where the kernel cannot populate (macOS, Linux before 5.14) nothing is mapped.
  * @module
  */
 import { WeightsError } from "./errors.ts";
+import { type Libc, LIBC_PATHS, openLibc } from "./libc.ts";
 import { checkRange, cutError } from "./range.ts";
-import type { ByteSource } from "./source.ts";
-
-/** Where libc lies, by system: glibc of Debian and others, musl, macOS. */
-export const LIBC_PATHS: readonly string[] = Deno.build.os === "darwin"
-  ? ["/usr/lib/libSystem.B.dylib"]
-  : [
-    `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`,
-    `/usr/lib/${Deno.build.arch}-linux-gnu/libc.so.6`,
-    "/lib64/libc.so.6",
-    "/usr/lib64/libc.so.6",
-    "/usr/lib/libc.so.6",
-    `/lib/ld-musl-${Deno.build.arch}.so.1`,
-  ];
-
-const SYMBOLS = {
-  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
-  close: { parameters: ["i32"], result: "i32" },
-  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
-  mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
-  munmap: { parameters: ["usize", "usize"], result: "i32" },
-  madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
-  memcpy: { parameters: ["buffer", "usize", "usize"], result: "usize" },
-  pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
-  preadAsync: {
-    name: "pread",
-    parameters: ["i32", "buffer", "usize", "i64"],
-    result: "isize",
-    nonblocking: true,
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+import type { ByteSource, ReadWay } from "./source.ts";
 
 const O_RDONLY_CLOEXEC = Deno.build.os === "darwin" ? 0x1000000 : 0x80000;
 const PROT_READ = 1;
 const MAP_SHARED = 1;
 const MADV_POPULATE_READ = 22;
+const FADV_WILLNEED = 3;
+const RWF_NOWAIT = 8;
 const SEEK_END = 2;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 /** A multiple of every page size in use: 4, 16 and 64 KiB. */
@@ -73,19 +38,12 @@ const MAP_FROM = 65536;
 /** Linux moves at most 2 GiB - 4 KiB in one call. */
 const MAX_CALL = 2 ** 30;
 
-/** The path of a libc that this process may call, or undefined. Never asks the user. */
-export function grantedLibc(): string | undefined {
-  return LIBC_PATHS.find((path) =>
-    Deno.permissions.querySync({ name: "ffi", path }).state === "granted" &&
-    load(path) !== undefined
-  );
-}
-
 /** A file mapped read-only. */
 export class MappedSource implements ByteSource {
   readonly kind = "mmap";
   readonly path: string;
   readonly size: number;
+  readonly ways: readonly ReadWay[];
   readonly #libc: Libc;
   readonly #file: number;
   /** Address of the first byte; undefined where nothing is mapped. */
@@ -103,6 +61,11 @@ export class MappedSource implements ByteSource {
     this.#file = this.#libc.open(new TextEncoder().encode(path + "\0"), O_RDONLY_CLOEXEC, 0);
     if (this.#file < 0) throw new WeightsError(`Cannot open "${path}": libc's open refuses it`);
     this.#base = mapWhole(this.#libc, this.#file, this.size);
+    this.ways = [
+      "pread",
+      ...(this.#libc.preadv2 === null ? [] : ["cached"] as const),
+      ...(this.#base === undefined ? [] : ["mmap"] as const),
+    ];
   }
 
   /** Whether the file is mapped, rather than read with pread(2). */
@@ -119,37 +82,41 @@ export class MappedSource implements ByteSource {
   readSync(offset: number, into: Uint8Array<ArrayBuffer>): void {
     this.#check(offset, into.length);
     if (this.#base === undefined || into.length < MAP_FROM) return this.#preadSync(offset, into);
-    const start = Math.floor(offset / PAGE) * PAGE;
-    const populated = this.#libc.madvise(
-      this.#base + BigInt(start),
-      BigInt(offset - start + into.length),
-      MADV_POPULATE_READ,
-    );
-    if (populated !== 0) {
-      // Also how a failing disk shows; pread tells the two apart without touching the mapping.
-      return this.#preadSync(offset, into);
-    }
-    this.#libc.memcpy(into, this.#base + BigInt(offset), BigInt(into.length));
-    const now = this.#sizeNow();
-    if (now < offset + into.length) throw cutError(this.path, offset + into.length, now);
-    this.#bytesRead += into.length;
+    const { address, length } = this.#pages(this.#base, offset, into.length);
+    const populated = this.#libc.madvise(address, length, MADV_POPULATE_READ);
+    // Also how a failing disk shows; pread tells the two apart without touching the mapping.
+    if (populated !== 0) return this.#preadSync(offset, into);
+    this.#copy(this.#base, offset, into);
   }
 
   /** See `ByteSource`. */
-  async readInto(offset: number, into: Uint8Array<ArrayBuffer>): Promise<void> {
+  async readInto(
+    offset: number,
+    into: Uint8Array<ArrayBuffer>,
+    way: ReadWay = "pread",
+  ): Promise<void> {
     this.#check(offset, into.length);
     this.#reading++;
     try {
-      for (let done = 0; done < into.length;) {
-        const part = into.subarray(done, done + MAX_CALL);
-        const at = BigInt(offset + done);
-        const count = await this.#libc.preadAsync(this.#file, part, BigInt(part.length), at);
-        done += this.#accept(Number(count), offset + into.length);
-      }
+      if (way === "mmap" && await this.#readMapped(offset, into)) return;
+      const done = way === "cached" ? this.#readCached(offset, into) : 0;
+      await this.#readOnPool(offset, into, done);
     } finally {
       this.#reading--;
       this.#release();
     }
+  }
+
+  /** See `ByteSource`. */
+  willNeed(offset: number, length: number): boolean {
+    const { fadviseAsync } = this.#libc;
+    if (this.#closed || fadviseAsync === null) return false;
+    this.#reading++;
+    fadviseAsync(this.#file, BigInt(offset), BigInt(length), FADV_WILLNEED).finally(() => {
+      this.#reading--;
+      this.#release();
+    });
+    return true;
   }
 
   /** See `ByteSource`. */
@@ -176,6 +143,48 @@ export class MappedSource implements ByteSource {
   #check(offset: number, length: number): void {
     if (this.#closed) throw new WeightsError(`Cannot read "${this.path}": it was closed`);
     checkRange(this.path, this.size, offset, length);
+  }
+
+  /** The pages of a range, and their bytes. */
+  #pages(base: bigint, offset: number, bytes: number): { address: bigint; length: bigint } {
+    const start = Math.floor(offset / PAGE) * PAGE;
+    return { address: base + BigInt(start), length: BigInt(offset - start + bytes) };
+  }
+
+  #copy(base: bigint, offset: number, into: Uint8Array<ArrayBuffer>): void {
+    this.#libc.memcpy(into, base + BigInt(offset), BigInt(into.length));
+    const now = this.#sizeNow();
+    if (now < offset + into.length) throw cutError(this.path, offset + into.length, now);
+    this.#bytesRead += into.length;
+  }
+
+  /** False where the mapping is not to be touched. */
+  async #readMapped(offset: number, into: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    if (this.#base === undefined) return false;
+    const { address, length } = this.#pages(this.#base, offset, into.length);
+    if (await this.#libc.madviseAsync(address, length, MADV_POPULATE_READ) !== 0) return false;
+    this.#copy(this.#base, offset, into);
+    return true;
+  }
+
+  /** Takes what the page cache holds, from the first byte on; returns how much. */
+  #readCached(offset: number, into: Uint8Array<ArrayBuffer>): number {
+    const { preadv2, memcpy } = this.#libc;
+    if (preadv2 === null || into.length === 0) return 0;
+    // Copying nothing returns the address of where it would have gone.
+    const vector = BigUint64Array.of(BigInt(memcpy(into, 0n, 0n)), BigInt(into.length));
+    const count = Number(preadv2(this.#file, vector, 1, BigInt(offset), RWF_NOWAIT));
+    this.#bytesRead += Math.max(0, count);
+    return Math.max(0, count); // an error here is told by the read that follows
+  }
+
+  async #readOnPool(offset: number, into: Uint8Array<ArrayBuffer>, from: number): Promise<void> {
+    for (let done = from; done < into.length;) {
+      const part = into.subarray(done, done + MAX_CALL);
+      const at = BigInt(offset + done);
+      const count = await this.#libc.preadAsync(this.#file, part, BigInt(part.length), at);
+      done += this.#accept(Number(count), offset + into.length);
+    }
   }
 
   #preadSync(offset: number, into: Uint8Array<ArrayBuffer>): void {
@@ -210,27 +219,9 @@ function mapWhole(libc: Libc, file: number, size: number): bigint | undefined {
 }
 
 function libcOrThrow(path: string): Libc {
-  const libc = grantedLibc();
-  const symbols = libc === undefined ? undefined : load(libc);
-  if (symbols !== undefined) return symbols;
+  const libc = openLibc();
+  if (libc !== undefined) return libc;
   throw new WeightsError(
     `Cannot map "${path}": this process may not call libc, allow --allow-ffi=${LIBC_PATHS[0]}`,
   );
-}
-
-const loaded = new Map<string, Libc | undefined>();
-
-/** Libraries stay open: closing one while a pool thread is inside it would crash. */
-function load(path: string): Libc | undefined {
-  if (!loaded.has(path)) {
-    let symbols: Libc | undefined;
-    try {
-      symbols = Deno.dlopen(path, SYMBOLS).symbols;
-    } catch {
-      // Not this system's libc: the next path is tried, and "auto" reads without FFI.
-      symbols = undefined;
-    }
-    loaded.set(path, symbols);
-  }
-  return loaded.get(path);
 }

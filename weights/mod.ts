@@ -2,11 +2,11 @@
 export * from "./dtype.ts";
 export * from "./errors.ts";
 export * from "./expect.ts";
-export { LIBC_PATHS } from "./mmap.ts";
+export { LIBC_PATHS } from "./libc.ts";
 export type { TensorEntry } from "./safetensors.ts";
 export { elementCount } from "./safetensors.ts";
 export { type OpenOptions, openSnapshot } from "./shards.ts";
 export { Snapshot } from "./snapshot.ts";
-export type { SourceChoice, SourceKind } from "./source.ts";
+export type { ReadWay, SourceChoice, SourceKind } from "./source.ts";
 export { Tensor } from "./tensor.ts";
 export * from "./writer.ts";

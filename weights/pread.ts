@@ -8,7 +8,7 @@
  */
 import { WeightsError } from "./errors.ts";
 import { checkRange, cutError } from "./range.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource, ReadWay } from "./source.ts";
 
 /** One cursor a handle: this many reads of a file run at once, the rest queue. */
 const MAX_HANDLES = 4;
@@ -18,6 +18,7 @@ export class PreadSource implements ByteSource {
   readonly kind = "pread";
   readonly path: string;
   readonly size: number;
+  readonly ways: readonly ReadWay[] = ["pread"];
   readonly #main: Deno.FsFile;
   readonly #idle: Deno.FsFile[] = [];
   readonly #waiting: ((handle: Deno.FsFile) => void)[] = [];
@@ -75,6 +76,11 @@ export class PreadSource implements ByteSource {
   }
 
   /** See `ByteSource`. */
+  willNeed(): boolean {
+    return false;
+  }
+
+  /** See `ByteSource`. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -95,11 +101,28 @@ export class PreadSource implements ByteSource {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#handles < MAX_HANDLES) {
-      const handle = Deno.openSync(this.path);
+      const handle = this.#openAgain();
       this.#handles++;
       return handle;
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Another handle, of the same file as the first: by now its name may be gone or another file's. */
+  #openAgain(): Deno.FsFile {
+    let handle: Deno.FsFile;
+    try {
+      handle = Deno.openSync(this.path);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new WeightsError(`Cannot read "${this.path}": ${reason}, restore it and start again`);
+    }
+    const [first, now] = [this.#main.statSync(), handle.statSync()];
+    if (first.ino === now.ino && first.dev === now.dev) return handle;
+    handle.close();
+    throw new WeightsError(
+      `Cannot read "${this.path}": found another file under this name, restore it and start again`,
+    );
   }
 
   #giveBack(handle: Deno.FsFile): void {

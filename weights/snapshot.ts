@@ -1,6 +1,6 @@
 /** An open snapshot: its tensors by name. @module */
 import { WeightsError } from "./errors.ts";
-import type { ByteSource, SourceKind } from "./source.ts";
+import type { ByteSource, ReadWay, SourceKind } from "./source.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** The open files of a snapshot and the tensors in them. */
@@ -58,9 +58,39 @@ export class Snapshot {
     return this.#tensors.get(`${name}_scale_inv`);
   }
 
+  /** How `readInto` can go about it in every file. */
+  get ways(): readonly ReadWay[] {
+    const [first, ...rest] = this.#sources;
+    return (first?.ways ?? []).filter((way) => rest.every(({ ways }) => ways.includes(way)));
+  }
+
+  /**
+   * Fills `into` with the bytes of a file of the snapshot from `offset` on, across tensors if need be.
+   * @throws {WeightsError} if they cannot be read, or the snapshot has no such file
+   */
+  async readInto(
+    file: string,
+    offset: number,
+    into: Uint8Array<ArrayBuffer>,
+    way?: ReadWay,
+  ): Promise<void> {
+    await this.#source(file).readInto(offset, into, way);
+  }
+
+  /** Tells the system that a range of a file will be read soon; false where it cannot be told. */
+  willNeed(file: string, offset: number, length: number): boolean {
+    return this.#source(file).willNeed(offset, length);
+  }
+
   /** Closes the files; reads under way end first. */
   close(): void {
     for (const source of this.#sources) source.close();
+  }
+
+  #source(file: string): ByteSource {
+    const source = this.#sources.find(({ path }) => path === file);
+    if (source) return source;
+    throw new WeightsError(`Cannot read "${file}": "${this.folder}" has no such file`);
   }
 }
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { WeightsError } from "./errors.ts";
-import { grantedLibc, MappedSource } from "./mmap.ts";
+import { grantedLibc } from "./libc.ts";
+import { MappedSource } from "./mmap.ts";
 import { PreadSource } from "./pread.ts";
 
 /** A file that stays open. Reads never return fewer bytes than asked for: they throw. */
@@ -20,16 +21,23 @@ export interface ByteSource {
    * @throws {WeightsError} if the range leaves the file, also when the file was cut since it was opened.
    */
   readSync(offset: number, into: Uint8Array<ArrayBuffer>): void;
-  /** As `readSync`, on another thread. Any number may run at once; `into` must be left alone meanwhile. */
-  readInto(offset: number, into: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** How `readInto` can go about it here; the first is what it does unless told otherwise. */
+  readonly ways: readonly ReadWay[];
+  /** As `readSync`, without blocking on the disk. Any number may run at once; `into` must be left alone meanwhile. */
+  readInto(offset: number, into: Uint8Array<ArrayBuffer>, way?: ReadWay): Promise<void>;
   /** As `readInto`, into a new array. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Tells the system that a range will be read soon, and returns at once; false where it cannot be told. */
+  willNeed(offset: number, length: number): boolean;
   /** Gives the file back once the reads under way have ended; later reads throw. */
   close(): void;
 }
 
 /** How bytes are reached. */
 export type SourceKind = "mmap" | "pread";
+
+/** How a read goes about it, see `mmap.ts`; one that a source does not know is a "pread". */
+export type ReadWay = "pread" | "cached" | "mmap";
 
 /** "auto" maps where this process may call libc, and reads with `Deno.FsFile` everywhere else. */
 export type SourceChoice = "auto" | SourceKind;

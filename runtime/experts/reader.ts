@@ -10,7 +10,7 @@ import {
   expertLayout,
   type ExpertPart,
 } from "../../shaders/common/expert_layout.ts";
-import { findNonFinite, type Snapshot, WeightsError } from "../../weights/mod.ts";
+import { findNonFinite, type ReadWay, type Snapshot, WeightsError } from "../../weights/mod.ts";
 
 /** Which experts there are. */
 export interface ExpertReaderOptions {
@@ -34,9 +34,21 @@ interface Piece {
   readonly tensorBytes: number;
 }
 
+/** Bytes that lie together in a file and in a slot: one read. */
+interface Run {
+  readonly file: string;
+  /** Bytes from the start of the file. */
+  readonly at: number;
+  /** Bytes from the start of the slot. */
+  readonly to: number;
+  readonly byteLength: number;
+}
+
 /** Reads experts one at a time or several at once. */
 export class ExpertReader {
   readonly layout: ExpertLayout;
+  /** How files are read; experts must be the same by any. */
+  way: ReadWay = "pread";
   readonly #options: ExpertReaderOptions;
   readonly #fused: boolean;
   readonly #idle: Uint8Array<ArrayBuffer>[] = [];
@@ -96,6 +108,32 @@ export class ExpertReader {
   }
 
   /**
+   * Reads one expert in the given way and forgets it: for timing. Returns the bytes read.
+   * @throws {WeightsError} as `load`, but numbers are not looked at
+   */
+  async tryOut(layer: number, expert: number, way: ReadWay): Promise<number> {
+    await this.#withBuffer((buffer) => this.#read(this.#pieces(layer, expert), buffer, way));
+    return this.layout.byteLength;
+  }
+
+  /** Reads that an expert takes: two in the publisher's FP8 files, codes and scales. */
+  reads(layer: number, expert: number): number {
+    return this.#runs(this.#pieces(layer, expert)).length;
+  }
+
+  /** How files can be read here. */
+  get ways(): readonly ReadWay[] {
+    return this.#options.snapshot.ways;
+  }
+
+  /** Tells the system that an expert will be loaded soon; false where it cannot be told. */
+  willNeed(layer: number, expert: number): boolean {
+    const { snapshot } = this.#options;
+    return this.#runs(this.#pieces(layer, expert))
+      .map(({ file, at, byteLength }) => snapshot.willNeed(file, at, byteLength)).every(Boolean);
+  }
+
+  /**
    * As `load`, for the shared expert of a layer where `sharedFits`.
    * @throws {WeightsError} as `load`
    */
@@ -108,14 +146,18 @@ export class ExpertReader {
     pieces: readonly Piece[],
     use: (slot: Uint8Array<ArrayBuffer>) => void,
   ): Promise<void> {
+    await this.#withBuffer(async (buffer) => {
+      await this.#read(pieces, buffer, this.way);
+      for (const piece of pieces) this.#checkFinite(piece, buffer);
+      use(buffer);
+    });
+  }
+
+  async #withBuffer(use: (buffer: Uint8Array<ArrayBuffer>) => Promise<void>): Promise<void> {
     // Buffers come back with the same parts filled, so the padding stays zero.
     const buffer = this.#idle.pop() ?? new Uint8Array(this.layout.stride);
     try {
-      const reads = pieces.map((piece) => this.#read(piece, buffer));
-      const results = await Promise.allSettled(reads);
-      for (const result of results) if (result.status === "rejected") throw result.reason;
-      for (const piece of pieces) this.#checkFinite(piece, buffer);
-      use(buffer);
+      await use(buffer);
     } finally {
       this.#idle.push(buffer);
     }
@@ -132,15 +174,43 @@ export class ExpertReader {
     );
   }
 
-  async #read(piece: Piece, buffer: Uint8Array<ArrayBuffer>): Promise<void> {
-    const tensor = this.#options.snapshot.tensor(piece.tensor);
-    if (tensor.byteLength !== piece.tensorBytes || tensor.dtype !== piece.dtype) {
+  async #read(
+    pieces: readonly Piece[],
+    buffer: Uint8Array<ArrayBuffer>,
+    way: ReadWay,
+  ): Promise<void> {
+    const { snapshot } = this.#options;
+    const reads = this.#runs(pieces).map(({ file, at, to, byteLength }) =>
+      snapshot.readInto(file, at, buffer.subarray(to, to + byteLength), way)
+    );
+    // All of them end before the buffer serves another expert.
+    const results = await Promise.allSettled(reads);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  /** Joins pieces that are neighbours in the file and in the slot. */
+  #runs(pieces: readonly Piece[]): readonly Run[] {
+    const runs: Run[] = [];
+    for (const piece of pieces) {
+      const run = this.#runOf(piece);
+      const last = runs.at(-1);
+      const joins = last !== undefined && last.file === run.file &&
+        last.at + last.byteLength === run.at && last.to + last.byteLength === run.to;
+      if (joins) runs.push({ ...runs.pop()!, byteLength: last.byteLength + run.byteLength });
+      else runs.push(run);
+    }
+    return runs;
+  }
+
+  #runOf({ tensor: name, offset, part, tensorBytes, dtype }: Piece): Run {
+    const { file, begin, byteLength, dtype: found } = this.#options.snapshot.tensor(name);
+    if (byteLength !== tensorBytes || found !== dtype) {
       throw new WeightsError(
-        `Cannot read experts: "${piece.tensor}" is ${tensor.dtype} of ${tensor.byteLength} bytes ` +
-          `in "${tensor.file}", expected ${piece.dtype} of ${piece.tensorBytes}`,
+        `Cannot read experts: "${name}" is ${found} of ${byteLength} bytes ` +
+          `in "${file}", expected ${dtype} of ${tensorBytes}`,
       );
     }
-    await tensor.readInto(piece.offset, bytesOf(piece, buffer));
+    return { file, at: begin + offset, to: part.offset, byteLength: part.byteLength };
   }
 
   #pieces(layer: number, expert: number): readonly Piece[] {
@@ -155,8 +225,6 @@ export class ExpertReader {
       tensorBytes: experts * pair,
     } as const;
     return [
-      { ...both, part: gate, offset: expert * pair },
-      { ...both, part: up, offset: expert * pair + gate.byteLength },
       {
         part: down,
         tensor: `${at}down_proj`,
@@ -164,22 +232,24 @@ export class ExpertReader {
         dtype: "BF16",
         tensorBytes: experts * down.byteLength,
       },
+      { ...both, part: gate, offset: expert * pair },
+      { ...both, part: up, offset: expert * pair + gate.byteLength },
     ];
   }
 
-  /** The 2-D matrices of one expert, with their scales if it has any. */
+  /** The 2-D matrices of one expert, with their scales if it has any, in the order of a slot. */
   #matrices(at: string): readonly Piece[] {
     const { gate, up, down } = this.layout;
     const name = (matrix: string) => `${at}${matrix}_proj.weight`;
     const dtype = this.layout.format === "fp8" ? "F8_E4M3" : "BF16";
     const { gateScale, upScale, downScale } = this.layout;
     return [
+      whole(down, name("down"), dtype),
       whole(gate, name("gate"), dtype),
       whole(up, name("up"), dtype),
-      whole(down, name("down"), dtype),
+      ...downScale === undefined ? [] : [whole(downScale, `${name("down")}_scale_inv`, "BF16")],
       ...gateScale === undefined ? [] : [whole(gateScale, `${name("gate")}_scale_inv`, "BF16")],
       ...upScale === undefined ? [] : [whole(upScale, `${name("up")}_scale_inv`, "BF16")],
-      ...downScale === undefined ? [] : [whole(downScale, `${name("down")}_scale_inv`, "BF16")],
     ];
   }
 }

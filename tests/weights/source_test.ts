@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { WeightsError } from "../../weights/errors.ts";
-import { grantedLibc, LIBC_PATHS, MappedSource } from "../../weights/mmap.ts";
+import { grantedLibc, LIBC_PATHS } from "../../weights/libc.ts";
+import { MappedSource } from "../../weights/mmap.ts";
 import { type ByteSource, openSource, type SourceKind } from "../../weights/source.ts";
 
 const KINDS: readonly SourceKind[] = ["mmap", "pread"];

@@ -24,8 +24,11 @@ function tensor(name: string, dtype: "F8_E4M3" | "BF16", shape: number[]): Tenso
   return { name, dtype, shape, data: () => bytesFor(name, length) };
 }
 
-function tensorsOf(layer: number, style: Style): TensorToWrite[] {
-  const { experts, hidden, dff } = SIZES;
+function tensorsOf(
+  layer: number,
+  style: Style,
+  { experts, hidden, dff } = SIZES,
+): TensorToWrite[] {
   const at = `p.layers.${layer}.mlp.experts.`;
   if (style === "fused") {
     return [
@@ -61,7 +64,10 @@ async function withReader(
   }
 }
 
-const bothLayers = (style: Style) => [...tensorsOf(0, style), ...tensorsOf(1, style)];
+const bothLayers = (style: Style, sizes = SIZES) => [
+  ...tensorsOf(0, style, sizes),
+  ...tensorsOf(1, style, sizes),
+];
 
 async function slotOf(reader: ExpertReader, layer: number, expert: number): Promise<Uint8Array> {
   let slot = new Uint8Array();
@@ -121,6 +127,41 @@ Deno.test("ExpertReader slices fused BF16 tensors", () =>
     }
   }));
 
+/** In the order of the publisher's files: wide elements first, then by name. */
+const byName = (tensors: readonly TensorToWrite[]) =>
+  tensors.toSorted((a, b) =>
+    DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || (a.name < b.name ? -1 : 1)
+  );
+
+Deno.test("ExpertReader reads codes and scales in one piece each where the file has them so", async () => {
+  const sizes = { ...SIZES, hidden: 512, dff: 256 }; // no padding between parts, as in real models
+  const tensors = bothLayers("fp8", sizes);
+  const slots: Uint8Array[] = [];
+  for (const [order, reads] of [[byName(tensors), 2], [tensors, 6]] as const) {
+    await withReader(order, async (reader) => {
+      assertEquals(reader.reads(1, 2), reads);
+      slots.push(await slotOf(reader, 1, 2));
+    }, sizes);
+  }
+  assertEquals(slots[0], slots[1]);
+  await withReader(bothLayers("fused"), (reader) => {
+    assertEquals([reader.reads(0, 1), reader.reads(1, 2)], [2, 2]);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("ExpertReader reads the same by any way, and can be told what comes", () =>
+  withReader(byName(bothLayers("fp8")), async (reader) => {
+    const want = await slotOf(reader, 1, 2);
+    for (const way of reader.ways) {
+      reader.way = way;
+      assertEquals(await slotOf(reader, 1, 2), want, way);
+      assertEquals(await reader.tryOut(0, 1, way), reader.layout.byteLength);
+    }
+    assertEquals(reader.bytesRead, (1 + reader.ways.length) * reader.layout.byteLength);
+    assertEquals(reader.willNeed(0, 2), reader.ways.includes("cached"));
+  }));
+
 /** Bytes of the tensor, with one element made NaN. */
 function poison(tensors: TensorToWrite[], name: string, index: number): TensorToWrite[] {
   return tensors.map((entry) => {
@@ -174,7 +215,7 @@ Deno.test("ExpertReader refuses tensors of another size, missing ones, and mixed
     await assertRejects(() => slotOf(reader, 0, 0), WeightsError, "expected F8_E4M3 of 35100");
   }, { hidden: 270 });
   await withReader(bothLayers("fp8"), async (reader) => {
-    await assertRejects(() => slotOf(reader, 0, 3), WeightsError, "experts.3.gate_proj.weight");
+    await assertRejects(() => slotOf(reader, 0, 3), WeightsError, "experts.3.down_proj.weight");
   }, { experts: 4 });
   const folder = Deno.makeTempDirSync();
   writeSnapshot(folder, [...tensorsOf(0, "fp8"), ...tensorsOf(1, "fused")]);

@@ -1,0 +1,107 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { WeightsError } from "../../weights/errors.ts";
+import { type ByteSource, openSource, type ReadWay } from "../../weights/source.ts";
+
+const SIZE = 3_000_001;
+const onLinux = Deno.build.os === "linux";
+const WAYS: readonly ReadWay[] = onLinux ? ["pread", "cached", "mmap"] : ["pread"];
+const bytes = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) & 255);
+
+async function withFile(
+  body: (source: ByteSource, path: string) => Promise<void>,
+): Promise<void> {
+  const path = Deno.makeTempFileSync();
+  Deno.writeFileSync(path, bytes);
+  const source = openSource(path, "mmap");
+  try {
+    await body(source, path);
+  } finally {
+    source.close();
+    Deno.removeSync(path);
+  }
+}
+
+Deno.test("a source says how it can read", () =>
+  withFile((source, path) => {
+    assertEquals(source.ways, WAYS);
+    const plain = openSource(path, "pread");
+    assertEquals([plain.ways, plain.willNeed(0, 10)], [["pread"], false]);
+    plain.close();
+    return Promise.resolve();
+  }));
+
+for (const way of WAYS) {
+  Deno.test(`readInto() by ${way} fills parts of an array, several at once, and counts`, () =>
+    withFile(async (source) => {
+      const into = new Uint8Array(SIZE + 20);
+      const cuts = [0, 1, 4095, 70_000, 2_000_000, SIZE];
+      const part = (i: number) => into.subarray(10 + cuts[i]!, 10 + cuts[i + 1]!);
+      await Promise.all(
+        cuts.slice(1).map((_, i) => source.readInto(cuts[i]!, part(i), way)),
+      );
+      assertEquals(into.subarray(10, -10), bytes);
+      assert([...into.subarray(0, 10), ...into.subarray(-10)].every((byte) => byte === 0));
+      assertEquals(source.bytesRead, SIZE);
+    }));
+
+  Deno.test(`readInto() by ${way} says that the file was cut`, () =>
+    withFile(async (source, path) => {
+      await source.readInto(0, new Uint8Array(SIZE), way);
+      Deno.truncateSync(path, 1_000_000);
+      for (const [offset, length] of [[2_000_000, 10], [900_000, 200_000], [0, SIZE]] as const) {
+        const read = source.readInto(offset, new Uint8Array(length), way);
+        const { message } = await assertRejects(() => read, WeightsError, path);
+        assert(message.includes("found 1000000 bytes"), message);
+      }
+      const into = new Uint8Array(1000);
+      await source.readInto(999_000, into, way);
+      assertEquals(into, bytes.slice(999_000, 1_000_000));
+    }));
+}
+
+Deno.test({
+  name: "readInto() by cached reads what the page cache does not hold too",
+  ignore: !onLinux,
+  fn: () =>
+    withFile(async (source, path) => {
+      await dropCache(path);
+      const into = new Uint8Array(SIZE);
+      await source.readInto(0, into, "cached");
+      assertEquals(into, bytes);
+      assertEquals(source.bytesRead, SIZE);
+    }),
+});
+
+Deno.test({
+  name: "willNeed() is told to the system, and close() waits for it",
+  ignore: !onLinux,
+  fn: () =>
+    withFile((source) => {
+      assert(source.willNeed(0, SIZE));
+      source.close();
+      assertEquals(source.willNeed(0, SIZE), false);
+      return Promise.resolve();
+    }),
+});
+
+Deno.test("a file that took another one's name is not mixed into reads", async () => {
+  const path = Deno.makeTempFileSync();
+  Deno.writeFileSync(path, bytes);
+  const source = openSource(path, "pread");
+  Deno.removeSync(path);
+  await assertRejects(() => source.read(0, 10), WeightsError, path);
+  Deno.writeFileSync(path, bytes.toReversed());
+  await assertRejects(() => source.read(0, 10), WeightsError, "another file");
+  source.close();
+  Deno.removeSync(path);
+});
+
+/** Writes the file's pages to the disk, then asks the system to forget them. */
+async function dropCache(path: string): Promise<void> {
+  using file = Deno.openSync(path, { read: true, write: true });
+  file.syncSync();
+  await new Deno.Command("dd", {
+    args: [`if=${path}`, "iflag=nocache", "count=0"],
+    stderr: "null",
+  }).output();
+}
