@@ -7,7 +7,7 @@
  */
 import { createApp } from "./routes/app.ts";
 import { serve } from "./routes/server.ts";
-import { TextModel } from "./runtime/mod.ts";
+import { Planner, TextModel } from "./runtime/mod.ts";
 import { OptionError, optionHelp, type Options, parseOptions } from "./runtime/options.ts";
 import { samplingPresets } from "./runtime/presets.ts";
 import { EngineBroken, RemoteEngine } from "./runtime/remote.ts";
@@ -40,6 +40,7 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     defaults: samplingPresets(config, generation),
     maxQueue: engineOptions.maxSequences + engineOptions.maxWaiting,
     apiKeys: server.apiKeys,
+    planner: new Planner(engineOptions),
   });
   const { host, port, finished } = await serve(app, { ...server, engine });
   console.error(

@@ -13,6 +13,7 @@ import { onError, RequestError } from "./errors.ts";
 import { mountHealth } from "./health.ts";
 import { Metrics, mountMetrics } from "./metrics.ts";
 import { mountModels } from "./models.ts";
+import { mountPlan } from "./plan.ts";
 import { refuseInvalid } from "./schema.ts";
 import type { AppOptions, Service, Text } from "./service.ts";
 import { mountTokenize } from "./tokenize.ts";
@@ -31,6 +32,7 @@ export function createApp(engine: Engine, text: Text, options: AppOptions): Open
   mountHealth(app, service);
   mountMetrics(app, metrics);
   mountModels(app, service);
+  mountPlan(app, service);
   mountChatCompletions(app, service);
   mountCompletions(app, service);
   mountTokenize(app, service);

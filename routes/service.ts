@@ -6,6 +6,7 @@ import type {
   ModelInfo,
   OutputOptions,
   OutputParser,
+  Planner,
   RenderOptions,
   SamplingOptions,
 } from "../runtime/mod.ts";
@@ -64,6 +65,8 @@ export interface AppOptions {
   readonly keepAliveMs?: number;
   /** Longest time an answer may take; default 30 min. */
   readonly maxAnswerMs?: number;
+  /** Answers /v1/plan; without it there is no such path. */
+  readonly planner?: Pick<Planner, "answer">;
 }
 
 /** The parts that routes share. */

@@ -123,6 +123,8 @@ export interface ModelInfo {
   readonly weightBytes: number;
   readonly adapter: string;
   readonly software: boolean;
+  /** Bytes of GPU memory that were planned with; absent where there is no plan. */
+  readonly memoryBudget?: number;
 }
 
 /** Where the engine stands. */

@@ -90,6 +90,7 @@ export async function openEngine(
       weightBytes: snapshot.byteLength,
       adapter: gpu.name,
       software: gpu.software,
+      memoryBudget: built.plan.budget,
     },
     counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
     lost,

@@ -26,7 +26,7 @@ export interface Device {
 const GIB = 2 ** 30;
 
 /** Of 8 or 16 lanes of PCIe 3, 4 and 5: what copies reach of 0.99, 1.97 and 3.94 GB/s a lane. */
-const LANE = { 3: 0.75e9, 4: 1.56e9, 5: 3.12e9 } as const;
+const LANE = { 3: 0.75e9, 4: 1.5625e9, 5: 3.125e9 } as const;
 
 /** What is assumed of a machine until it is said or measured. */
 export const ASSUMED = {

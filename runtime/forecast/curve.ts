@@ -1,0 +1,52 @@
+/** Speed over the memory of a card. @module */
+import { PlanError, type PlanInput, planMemory } from "../plan.ts";
+import { decodeSpeed } from "./decode.ts";
+import { type ForecastRequest, memoryInput } from "./forecast.ts";
+
+/** One card. */
+export interface CurvePoint {
+  /** Its memory, bytes. */
+  readonly vram: number;
+  /** Tokens a second of one sequence. */
+  readonly rate: number;
+  /** The same where every text is about something else. */
+  readonly least: number;
+}
+
+/** Memory from and to which a curve is drawn, bytes. */
+export interface CurveRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+const POINTS = 96;
+
+/** Points evenly spaced over the logarithm of memory; none where the model does not fit. */
+export function vramCurve(request: ForecastRequest, { from, to }: CurveRange): CurvePoint[] {
+  const input = memoryInput(request);
+  if (from === to) return pointAt(request, input, from);
+  return Array.from({ length: POINTS }, (_, i) => from * (to / from) ** (i / (POINTS - 1)))
+    .flatMap((vram) => pointAt(request, input, vram));
+}
+
+function pointAt(
+  { subject: { config }, device }: ForecastRequest,
+  plan: Omit<PlanInput, "budget">,
+  vram: number,
+): CurvePoint[] {
+  const slots = slotsAt(plan, Math.ceil(vram * device.usable));
+  if (slots === null) return [];
+  const at = (unconnected: boolean) =>
+    decodeSpeed({ config, plan, slots, device }, { sequences: 1, context: 0, unconnected })
+      .tokensPerSecond.value;
+  return [{ vram, rate: at(false), least: at(true) }];
+}
+
+function slotsAt(input: Omit<PlanInput, "budget">, budget: number): number | null {
+  try {
+    return planMemory({ ...input, budget }).expertSlots;
+  } catch (error) {
+    if (error instanceof PlanError) return null;
+    throw error;
+  }
+}

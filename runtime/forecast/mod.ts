@@ -1,0 +1,9 @@
+/** What of a model fits a device, and how fast it should be. @module */
+export { type Forecast } from "./forecast.ts";
+export { type PlanAnswer, Planner, type PlannerOptions } from "./planner.ts";
+export {
+  FORECAST_OPTIONS,
+  type ForecastOption,
+  ForecastOptionError,
+  type ForecastValues,
+} from "./request.ts";

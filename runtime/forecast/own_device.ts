@@ -1,0 +1,43 @@
+/** The machine that a server runs on, as a forecast sees it. @module */
+import { ASSUMED, type Device } from "./devices.ts";
+import type { Rates } from "./measure.ts";
+
+/** What was measured of the device. */
+export interface MeasuredDevice {
+  readonly rates: Rates;
+  /** Largest storage binding, bytes. */
+  readonly maxBinding: number;
+}
+
+/** A device by its measured rates and the memory that is planned with. */
+export function ownDevice(name: string, budget: number, rates: Rates): Device {
+  return {
+    ...ASSUMED,
+    name,
+    vram: budget,
+    usable: 1,
+    bandwidth: rates.read,
+    link: rates.upload,
+    // Whatever the host reads has to go through the same copy.
+    host: Math.min(ASSUMED.host, rates.upload),
+    ram: null,
+    flops: rates.flops,
+    dispatch: rates.dispatch,
+  };
+}
+
+/**
+ * Measures the device in a worker: a read-back blocks its thread.
+ * @throws {Error} if no device can be opened
+ */
+export function measureHere(): Promise<MeasuredDevice> {
+  const worker = new Worker(new URL("./measure_worker.ts", import.meta.url), { type: "module" });
+  return new Promise<MeasuredDevice>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<MeasuredDevice | { readonly error: string }>) =>
+      "error" in data ? reject(new Error(data.error)) : resolve(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(event.message));
+    };
+  });
+}
