@@ -4,6 +4,7 @@ import { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Program } from "../../runtime/gpu/program.ts";
 import { Readback, syncReadbackWorks } from "../../runtime/gpu/readback.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
+import { median } from "./timing.ts";
 
 /** Data for a buffer: words to upload, or a number of zeroed bytes. */
 export type BufferData = ArrayBufferView<ArrayBuffer> | number;
@@ -122,11 +123,4 @@ export class Bench {
     pass.end();
     return encoder;
   }
-}
-
-/** The middle of the sorted values; of an even number the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.floor(middle - 0.5)]! + sorted[Math.floor(middle)]!) / 2;
 }

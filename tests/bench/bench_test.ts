@@ -1,10 +1,13 @@
-import { assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { inventory, tensorBytes } from "../../runtime/synth/inventory.ts";
 import { MEMBERS } from "../../runtime/synth/members.ts";
-import { median } from "./bench.ts";
+import { OptionError } from "../../runtime/options.ts";
+import type { AloneSeconds } from "./alone.ts";
 import { checkpoints } from "./checkpoints.ts";
-import { type KernelReport, MATRICES } from "./kernels.ts";
+import { MATRICES } from "./kernels.ts";
 import { bytesOf } from "./matrix_cases.ts";
+import { parseBenchOptions } from "./options.ts";
+import { decodeRate, median, repeated } from "./timing.ts";
 import { kernelSeconds, weightBytesOfToken } from "./traffic.ts";
 
 Deno.test("median() takes the middle, or the mean of the two", () => {
@@ -25,12 +28,11 @@ Deno.test("kernelSeconds() counts every matrix of a token once", () => {
   const alone = {
     ...Object.fromEntries(Object.entries(MATRICES).map(([key, m]) => [key, bytesOf(m)])),
     experts: 9 * 3_146_112,
-  } as KernelReport["alone"];
-  const report = { read: 1, copy: 1, kernels: [], alone };
+  } as AloneSeconds;
   const matrices = tensors.filter(({ shape, name }) => shape.length === 2 || name.includes("_proj"))
     .map((tensor) => ({ name: tensor.name, byteLength: tensorBytes(tensor) }));
   assertEquals(
-    kernelSeconds(report, config, MATRICES.head.n),
+    kernelSeconds(alone, config),
     weightBytesOfToken(matrices, config),
   );
 });
@@ -42,4 +44,38 @@ Deno.test("checkpoints() always has a small model first, and the real sizes in t
     "/nowhere/35B-A3B-4-layers-vocab-640",
     "/nowhere/35B-A3B-4-layers-vocab-16384",
   ]);
+});
+
+Deno.test("decodeRate() counts the steps in which every sequence decodes", () => {
+  // A step takes 100 ms; the second sequence begins at 300 ms and ends last.
+  const steps = (from: number, to: number) =>
+    Array.from({ length: (to - from) / 100 + 1 }, (_, i) => from + 100 * i);
+  assertAlmostEquals(decodeRate([steps(0, 900)]), 10);
+  assertAlmostEquals(decodeRate([steps(0, 900), steps(300, 1200)]), 20);
+  // Before the second began, steps of the first were faster; they do not count.
+  assertAlmostEquals(decodeRate([[0, 10, 20, 300, 400, 500, 600], steps(300, 700)]), 20);
+  assertThrows(() => decodeRate([steps(0, 200), steps(100, 900)]), RangeError);
+});
+
+Deno.test("repeated() leaves out what takes too long, and stops when it has", async () => {
+  let runs = 0;
+  const once = () => Promise.resolve(++runs);
+  assertEquals(await repeated({ runs: 3, patience: 60 }, once), { value: 2, runs: 3 });
+  assertEquals(await repeated({ runs: 3, patience: 60, expected: 61.5 }, once), {
+    leftOut: "would take about 62 s: --patience 62",
+  });
+  assertEquals(runs, 3);
+  const slow = () => new Promise<number>((resolve) => setTimeout(() => resolve(++runs), 5));
+  assertEquals(await repeated({ runs: 3, patience: 0.001 }, slow), { value: 4, runs: 1 });
+});
+
+Deno.test("parseBenchOptions() reads lists with thousands, and refuses what it does not know", () => {
+  const options = parseBenchOptions(["--only", "decode,start", "--contexts", "0,8k", "--runs=2"]);
+  assertEquals([...options.parts], ["decode", "start"]);
+  assertEquals([options.contexts, options.runs], [[0, 8192], 2]);
+  assertEquals(parseBenchOptions([]).parts.size, 7);
+  const wrong = [["--only", "all"], ["--batches", "17"], ["--runs", "0"], ["--contexts", "1.5"]];
+  for (const args of [...wrong, ["--prompts", ""], ["--what"]]) {
+    assertThrows(() => parseBenchOptions(args), OptionError, "Cannot read");
+  }
 });

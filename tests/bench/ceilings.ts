@@ -1,9 +1,10 @@
-/** What the device reaches at most: reading bytes, and copying them. @module */
+/** What the device reaches at most: reading bytes, copying them, and multiplying and adding. @module */
 import type { Program } from "../../runtime/gpu/program.ts";
 import { Pools } from "../../runtime/synth/pool.ts";
 import type { Grid, KernelSpec } from "../../shaders/kernel_spec.ts";
-import { Bench } from "./bench.ts";
+import type { Bench } from "./bench.ts";
 import copy from "./copy.wgsl" with { type: "text" };
+import fma from "./fma.wgsl" with { type: "text" };
 import read from "./read.wgsl" with { type: "text" };
 
 /** Bytes that both run over: more than caches hold. */
@@ -14,20 +15,25 @@ const GROUP_BYTES = 2048 * 16;
 const GROUPS = BYTES / GROUP_BYTES;
 const SHAPE = { rows: 1, segments: 1, headRows: 1, maxContext: 1 };
 const GRID = (): Grid => [GROUPS, 1, 1];
+/** Workgroups and multiply-adds of a thread of the third. */
+const FMA_GROUPS = 512;
+const FMA_STEPS = 4096;
 
-/** The two kernels, placed and verified. */
+/** The kernels, placed and verified. */
 export class Ceilings {
   readonly #bench: Bench;
   readonly #read: Program;
   readonly #copy: Program;
+  readonly #fma: Program;
 
-  private constructor(bench: Bench, reading: Program, copying: Program) {
+  private constructor(bench: Bench, programs: Readonly<Record<"read" | "copy" | "fma", Program>>) {
     this.#bench = bench;
-    this.#read = reading;
-    this.#copy = copying;
+    this.#read = programs.read;
+    this.#copy = programs.copy;
+    this.#fma = programs.fma;
   }
 
-  /** @throws {Error} if a kernel misses a byte. */
+  /** @throws {Error} if a kernel misses a byte, or a product. */
   static async open(bench: Bench): Promise<Ceilings> {
     const words = randomWords(BYTES / 4);
     const data = bench.keep(words);
@@ -42,7 +48,7 @@ export class Ceilings {
       const found = await bench.floats(program, SHAPE, { buffer, count });
       expectSum(new Uint32Array(found.buffer, 0, count), words);
     }
-    return new Ceilings(bench, reading, copying);
+    return new Ceilings(bench, { read: reading, copy: copying, fma: await placeFma(bench) });
   }
 
   /** Bytes a second of the kernel that only reads, now: others may use the machine too. */
@@ -54,16 +60,11 @@ export class Ceilings {
   async copy(): Promise<number> {
     return BYTES / await this.#bench.seconds(this.#copy, SHAPE);
   }
-}
 
-/** Bytes a second of both kernels, measured now on a device of their own. */
-export async function ceilingsNow(runs: number): Promise<{ read: number; copy: number }> {
-  const bench = await Bench.open(runs);
-  try {
-    const ceilings = await Ceilings.open(bench);
-    return { read: await ceilings.read(), copy: await ceilings.copy() };
-  } finally {
-    await bench.close();
+  /** Multiplications and additions a second of a kernel that does nothing else, in registers. */
+  async fma(): Promise<number> {
+    const flops = 2 * FMA_STEPS * FMA_GROUPS * THREADS;
+    return flops / await this.#bench.seconds(this.#fma, SHAPE);
   }
 }
 
@@ -76,6 +77,22 @@ export function randomWords(count: number): Uint32Array<ArrayBuffer> {
     bytes.set(pool.subarray(0, bytes.length - at), at);
   }
   return words;
+}
+
+async function placeFma(bench: Bench): Promise<Program> {
+  const count = FMA_GROUPS * THREADS;
+  const start = new Float32Array(count).fill(1);
+  const sums = bench.keep(4 * count);
+  const program = bench.program();
+  program.add(
+    spec("fma", fma, "sums"),
+    { data: bench.keep(start), sums },
+    () => [FMA_GROUPS, 1, 1],
+  );
+  const found = await bench.floats(program, SHAPE, { buffer: sums, count });
+  // Each of a thread's 32 numbers goes from 1 to x/2 + 1 so often that it is 2.
+  if (found.every((sum) => Math.abs(sum - 64) < 1e-3)) return program;
+  throw new Error(`Cannot time a ceiling: products sum to ${found[0]}, wanted 64`);
 }
 
 function spec(name: string, source: string, output: string): KernelSpec {

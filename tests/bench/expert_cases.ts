@@ -31,7 +31,8 @@ export function expertsCase(sizes: ExpertsShape, rows: number): KernelCase {
       rows === 1 ? "row" : "rows"
     }`,
     bytes: used * layout.byteLength,
-    ...(rows > DECODE_ROWS ? { flops: 6 * hidden * dff * rows * ranks } : {}),
+    flops: 6 * hidden * dff * rows * ranks,
+    limit: rows > DECODE_ROWS ? "flops" : "bytes",
     place(bench) {
       const slot = slotWords(layout);
       const pool = new Uint32Array((experts + 1) * layout.stride / 4);
@@ -97,7 +98,11 @@ function expertParts(
     layer: 0,
     step: bench.place(step),
     scratch,
-    weights: { router: none, shared: null, pool: { format: "fp8", slots: experts, chunks, table } },
+    weights: {
+      router: none,
+      shared: null,
+      pool: { format: "fp8", slots: experts, chunks, table, host: null },
+    },
     x: input,
     norm: null,
     h: bench.place(16),

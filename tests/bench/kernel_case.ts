@@ -5,6 +5,9 @@ import { relativeRms } from "../assert_close.ts";
 import type { Bench } from "./bench.ts";
 import type { Ceilings } from "./ceilings.ts";
 
+/** What bounds a kernel: moving bytes, or arithmetic. */
+export type Limit = "bytes" | "flops";
+
 /** A kernel on one shape, ready to run. */
 export interface PlacedCase {
   /** Runs the kernel `copies` times, each time on other data, so that no cache holds them all. */
@@ -26,20 +29,22 @@ export interface KernelCase {
   readonly name: string;
   /** Bytes that one run must move. */
   readonly bytes: number;
-  /** Multiplications and additions of one run; only for kernels that arithmetic limits. */
-  readonly flops?: number;
+  /** Multiplications and additions of one run. */
+  readonly flops: number;
+  /** What its rate is told in. */
+  readonly limit: Limit;
   place(bench: Bench): PlacedCase;
 }
 
 /** One line of the result. */
 export interface KernelResult {
   readonly name: string;
+  readonly limit: Limit;
   readonly bytes: number;
+  readonly flops: number;
   readonly seconds: number;
-  readonly gigabytesPerSecond: number;
-  /** Rate over that of the kernel that only reads, measured right after it. */
-  readonly ofRead: number;
-  readonly gigaflops?: number;
+  /** Rate over that of the kernel that only reads, or only multiplies and adds, measured right after it. */
+  readonly ofCeiling: number;
   /** Relative RMS against the CPU. */
   readonly error: number;
 }
@@ -56,25 +61,30 @@ export async function runKernelCase(
   kernel: KernelCase,
   ceilings: Ceilings,
 ): Promise<KernelResult> {
-  const { program, copies = 1, shape, check } = kernel.place(bench);
-  const output = await bench.floats(program, shape, { buffer: check.output, count: check.length });
-  const error = relativeRms(check.indices.map((index) => output[index]!), check.want);
-  if (!(error <= LARGEST_ERROR)) {
-    throw new Error(
-      `Cannot time "${kernel.name}": its output is off by ${error}, wanted at most ${LARGEST_ERROR}`,
-    );
-  }
+  const { name, bytes, flops, limit } = kernel;
+  const placed = kernel.place(bench);
+  const error = await verifyCase(bench, name, placed);
+  const { program, copies = 1, shape } = placed;
   const seconds = await bench.seconds(program, shape) / copies;
   bench.clear();
-  const rate = kernel.bytes / seconds;
-  const readRate = await ceilings.read();
-  return {
-    name: kernel.name,
-    bytes: kernel.bytes,
-    seconds,
-    gigabytesPerSecond: rate / 1e9,
-    ofRead: rate / readRate,
-    ...(kernel.flops === undefined ? {} : { gigaflops: kernel.flops / seconds / 1e9 }),
-    error,
-  };
+  const ceiling = limit === "bytes" ? await ceilings.read() : await ceilings.fma();
+  const rate = (limit === "bytes" ? bytes : flops) / seconds;
+  return { name, limit, bytes, flops, seconds, ofCeiling: rate / ceiling, error };
+}
+
+/**
+ * Runs a case once; returns the relative RMS of its output against the CPU.
+ * @throws {Error} if that is too large
+ */
+export async function verifyCase(
+  bench: Bench,
+  name: string,
+  { program, shape, check }: PlacedCase,
+): Promise<number> {
+  const output = await bench.floats(program, shape, { buffer: check.output, count: check.length });
+  const error = relativeRms(check.indices.map((index) => output[index]!), check.want);
+  if (error <= LARGEST_ERROR) return error;
+  throw new Error(
+    `Cannot time "${name}": its output is off by ${error}, wanted at most ${LARGEST_ERROR}`,
+  );
 }

@@ -18,7 +18,8 @@ export const MATRICES = {
   wide: { name: "64 MB", format: "fp8", n: 32_768, k: 2048 },
 } as const satisfies Record<string, MatrixShape>;
 
-const EXPERTS = { hidden: 2048, dff: 512, topK: 8, experts: 39 };
+/** The experts of one of its layers, fewer than there are: as many as fit a binding. */
+export const EXPERTS = { hidden: 2048, dff: 512, topK: 8, experts: 39 };
 const DELTA = { keyHeads: 16, valueHeads: 32, keyDim: 128, valueDim: 128 };
 const HEADS = { heads: 16, kvHeads: 2, headDim: 256 };
 
@@ -27,9 +28,11 @@ export interface KernelReport {
   /** Bytes a second. */
   readonly read: number;
   readonly copy: number;
+  /** Multiplications and additions a second. */
+  readonly fma: number;
   readonly kernels: readonly KernelResult[];
-  /** Seconds of the experts of one row and layer, the shared one among them, and of each matrix for one row. */
-  readonly alone: Readonly<Record<keyof typeof MATRICES | "experts", number>>;
+  /** Rate of the kernel on a matrix of 64 MB over that of the kernel that only reads. */
+  readonly wideOfRead: number;
 }
 
 /** Runs every case; `line` is told each result as it comes. */
@@ -38,34 +41,34 @@ export async function runKernels(
   line: (result: KernelResult) => void,
 ): Promise<KernelReport> {
   const ceilings = await Ceilings.open(bench);
-  const [read, copy] = [await ceilings.read(), await ceilings.copy()];
+  const rates = { read: await ceilings.read(), copy: await ceilings.copy() };
+  const fma = await ceilings.fma();
   const kernels: KernelResult[] = [];
-  const run = async (kernel: KernelCase) => {
+  let wideOfRead = NaN;
+  for (const kernel of cases()) {
     const result = await runKernelCase(bench, kernel, ceilings);
     kernels.push(result);
     line(result);
-    return result.seconds;
-  };
-  const alone: Record<string, number> = {};
-  for (const [key, matrix] of Object.entries(MATRICES)) {
-    alone[key] = await run(matmulCase(matrix, 1));
+    if (kernel.name.startsWith(MATRICES.wide.name)) wideOfRead = result.ofCeiling;
   }
-  alone.experts = await run(expertsCase(EXPERTS, 1));
-  for (const kernel of furtherCases()) await run(kernel);
-  return { read, copy, kernels, alone: alone as KernelReport["alone"] };
+  return { ...rates, fma, kernels, wideOfRead };
 }
 
-function furtherCases(): KernelCase[] {
+function cases(): KernelCase[] {
   return [
+    ...Object.values(MATRICES).map((matrix) => matmulCase(matrix, 1)),
+    expertsCase(EXPERTS, 1),
     matmulCase(MATRICES.qkvz, 8),
-    matmulCase(MATRICES.qkvz, 64),
     matmulCase(MATRICES.head, 8),
     expertsCase(EXPERTS, 8),
-    expertsCase(EXPERTS, 64),
     deltaStepCase(DELTA, 1),
     deltaStepCase(DELTA, 8),
     attentionDecodeCase(HEADS, 1024),
     attentionDecodeCase(HEADS, 4096),
+    matmulCase(MATRICES.qkvz, 64),
+    matmulCase(MATRICES.qkvz, 512),
+    expertsCase(EXPERTS, 64),
+    expertsCase(EXPERTS, 512),
     attentionPrefillCase(HEADS, 64, 512),
   ];
 }

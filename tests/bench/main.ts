@@ -1,81 +1,76 @@
-/** `deno task bench`: verifies, then times the kernels and the models. @module */
-import { parseArgs } from "node:util";
+/** `deno task bench`: verifies, then times the kernels, the models, paging and the server's start. @module */
+import { OptionError } from "../../runtime/options.ts";
+import { AloneKernels } from "./alone.ts";
 import { Bench } from "./bench.ts";
-import { checkpoints, makeCheckpoint } from "./checkpoints.ts";
+import { type Checkpoint, checkpoints, makeCheckpoint } from "./checkpoints.ts";
 import { type KernelReport, runKernels } from "./kernels.ts";
 import { type ModelResult, runModel } from "./models.ts";
+import { BENCH_HELP, type BenchOptions, parseBenchOptions, type Part } from "./options.ts";
 import { ceilingLine, kernelLine, modelLines } from "./report.ts";
 
-const HELP = `Verifies, then times; every number is the median of several runs.
+const MODEL_PARTS: readonly Part[] = ["decode", "context", "prefill", "batch"];
 
-  --dir DIR     folder for made snapshots, kept and used again: 7 GB (a folder in /tmp)
-  --only PART   kernels or models (both)
-  --model TEXT  only models whose name contains TEXT
-  --runs N      runs of each measurement (3)
-  --json        one JSON object on stdout instead of tables`;
-
-interface Choice {
-  readonly dir: string;
-  readonly only: string | undefined;
-  readonly model: string;
-  readonly runs: number;
-  readonly json: boolean;
+/** Everything that was measured. */
+export interface BenchReport {
+  readonly adapter: string;
+  readonly kernels: KernelReport | null;
+  readonly models: readonly ModelResult[];
 }
 
-function choice(args: readonly string[]): Choice {
-  const text = { type: "string" } as const;
-  const options = {
-    dir: text,
-    only: text,
-    model: text,
-    runs: text,
-    json: { type: "boolean" },
-  } as const;
-  const { values } = parseArgs({ args: [...args], options, strict: true });
-  const runs = Number(values.runs ?? 3);
-  if (!Number.isInteger(runs) || runs < 1) {
-    throw new RangeError(`Cannot read --runs: found "${values.runs}", wanted a whole number`);
-  }
-  const dir = values.dir ?? `${Deno.env.get("TMPDIR") ?? "/tmp"}/deltapage-bench`;
-  const { only, model = "", json = false } = values;
-  if (only !== undefined && only !== "kernels" && only !== "models") {
-    throw new RangeError(`Cannot read --only: found "${only}", wanted kernels or models`);
-  }
-  return { dir, only, model, runs, json };
+async function main(options: BenchOptions): Promise<void> {
+  const { parts, json } = options;
+  const { adapter, software, kernels } = await benchKernels(options);
+  const list = checkpoints(options.dir).filter(({ name }) => name.includes(options.model));
+  const models = MODEL_PARTS.some((part) => parts.has(part))
+    ? await benchModels(list, options, software)
+    : [];
+  const report: BenchReport = { adapter, kernels, models };
+  if (json !== null) Deno.writeTextFileSync(json, JSON.stringify(report, null, 2) + "\n");
 }
 
-async function benchKernels(runs: number, log: (line: string) => void): Promise<KernelReport> {
+/** Opens the device, and times the kernels if wanted. */
+async function benchKernels({ parts, runs }: BenchOptions) {
   const bench = await Bench.open(runs);
   try {
-    log(`adapter: ${bench.gpu.name}`);
-    log("kernels on the shapes of 35B-A3B");
-    const report = await runKernels(bench, (result) => log(kernelLine(result)));
-    log(ceilingLine(report));
-    return report;
+    const { name: adapter, software } = bench.gpu;
+    console.log(`adapter: ${adapter}`);
+    if (!parts.has("kernels")) return { adapter, software, kernels: null };
+    console.log("kernels on the shapes of 35B-A3B");
+    const kernels = await runKernels(bench, (result) => console.log(kernelLine(result)));
+    console.log(ceilingLine(kernels));
+    return { adapter, software, kernels };
   } finally {
     await bench.close();
   }
 }
 
-async function main({ dir, only, model, runs, json }: Choice): Promise<void> {
-  // Tables are the output, unless that is the JSON.
-  const log = json ? console.error : console.log;
-  const kernels = only === "models" ? null : await benchKernels(runs, log);
-  const models: ModelResult[] = [];
-  if (only !== "kernels") {
-    Deno.mkdirSync(dir, { recursive: true });
-    for (const checkpoint of checkpoints(dir)) {
-      if (!checkpoint.name.includes(model)) continue;
+async function benchModels(
+  list: readonly Checkpoint[],
+  options: BenchOptions,
+  software: boolean,
+): Promise<ModelResult[]> {
+  const results: ModelResult[] = [];
+  const alone = await AloneKernels.open();
+  try {
+    for (const checkpoint of list) {
       makeCheckpoint(checkpoint, console.error);
-      const result = await runModel(checkpoint, { runs, kernels, log: console.error });
-      models.push(result);
-      log(modelLines(result));
+      const result = await runModel(checkpoint, { options, alone, software, log: console.error });
+      results.push(result);
+      console.log(modelLines(result));
     }
+  } finally {
+    await alone.close();
   }
-  if (json) console.log(JSON.stringify({ kernels, models }));
+  return results;
 }
 
 if (import.meta.main) {
-  if (Deno.args.includes("--help")) console.log(HELP);
-  else await main(choice(Deno.args));
+  try {
+    if (Deno.args.includes("--help")) console.log(BENCH_HELP);
+    else await main(parseBenchOptions(Deno.args));
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    console.error(error.message);
+    Deno.exit(2);
+  }
 }

@@ -31,7 +31,8 @@ export function matmulCase(matrix: MatrixShape, rows: number): KernelCase {
   return {
     name: `${name} [${n}, ${k}] ${format}, ${rows} ${rows === 1 ? "row" : "rows"}`,
     bytes,
-    ...(rows > DECODE_ROWS ? { flops: 2 * n * k * rows } : {}),
+    flops: 2 * n * k * rows,
+    limit: rows > DECODE_ROWS ? "flops" : "bytes",
     place(bench) {
       const codes = format === "fp8" ? randomWords(n * k / 4) : bf16Words(n * k);
       const scaleCount = Math.ceil(n / 128) * Math.ceil(k / 128);

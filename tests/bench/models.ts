@@ -1,65 +1,81 @@
-/** The models' part of the benchmark: verify against plain loops, then time decode, prefill and a batch. @module */
-import { readSnapshotConfig } from "../../runtime/snapshot.ts";
+/** The models' part of the benchmark: verify against plain loops, then time decode, contexts, prefill and batches. @module */
+import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
+import { readSnapshotConfig } from "../../runtime/snapshot.ts";
 import { openSnapshot } from "../../weights/mod.ts";
 import { complete, greedy, openTestEngine } from "../engine_fixture.ts";
-import { integers } from "../pattern.ts";
-import { median } from "./bench.ts";
-import { ceilingsNow } from "./ceilings.ts";
+import type { AloneKernels } from "./alone.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { expectedOf } from "./expected.ts";
-import { type KernelReport, MATRICES } from "./kernels.ts";
-import { kernelSeconds, weightBytesOfToken } from "./traffic.ts";
+import type { BenchOptions } from "./options.ts";
+import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
+import { headSeconds, kernelSeconds, weightBytesOfToken } from "./traffic.ts";
+import { Workload } from "./workload.ts";
 
-/** One model's line. */
+/** How a model did. All rates are tokens a second. */
 export interface ModelResult {
   readonly name: string;
   /** Largest difference of a log-probability from the plain loops. */
   readonly error: number;
-  readonly decodeTokensPerSecond: number;
-  /** All together, `BATCH` sequences at once. */
-  readonly batchTokensPerSecond: number;
-  readonly prefillTokensPerSecond: number;
   readonly dispatchesPerToken: number;
   readonly weightBytesPerToken: number;
-  /** Of weights, while decoding one sequence. */
-  readonly gigabytesPerSecond: number;
-  /** That rate over those of the kernels that only copy and only read, measured right after it. */
-  readonly ofCopy: number;
-  readonly ofRead: number;
-  /** Time of the kernels by themselves over the time of a token; real sizes only. */
-  readonly ofKernels?: number;
+  readonly decode: DecodeResult;
+  readonly contexts: readonly Row[];
+  readonly prompts: readonly Row[];
+  /** All sequences together. */
+  readonly batches: readonly Row[];
 }
 
-/** How much is run. */
+/** A row of a table: tokens of context or prompt, or sequences. */
+export interface Row {
+  readonly size: number;
+  readonly rate: Measured;
+}
+
+/** One sequence with next to no context. */
+export interface DecodeResult extends Figure {
+  /** Bytes of weights a second. */
+  readonly weights: number;
+  /** That over the rates of the kernels that only read and only copy, in turn with it. */
+  readonly ofRead: number;
+  readonly ofCopy: number;
+  /** Of the kernels of a token by themselves, in turn with it; only for matrices of 35B-A3B. */
+  readonly alone?: {
+    /** Their time over that of a token. */
+    readonly share: number;
+    /** Seconds of the head. */
+    readonly head: number;
+  };
+}
+
+/** What measuring a model takes beside it. */
 export interface ModelRuns {
-  /** Repetitions of each measurement. */
-  readonly runs: number;
-  /** What the kernels reach by themselves, where they were measured. */
-  readonly kernels: KernelReport | null;
+  readonly options: BenchOptions;
+  readonly alone: AloneKernels;
+  readonly software: boolean;
   readonly log: (line: string) => void;
 }
 
-/** Sequences that decode together. */
-export const BATCH = 8;
-/** Tokens of the prompts that are timed. */
-export const PROMPT = 64;
-const DECODED = 5;
 const TOLERANCE = 0.01;
+/** A software adapter takes the machine's memory; the plan takes no more than it needs. */
+const PLENTY = "4T";
+/** Room behind a context or prompt for what is decoded. */
+const MARGIN = 512;
 
 /**
  * Verifies, then times.
  * @throws {Error} if the engine's log-probabilities are not those of the plain loops
  */
-export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Promise<ModelResult> {
-  const { folder, name, realSizes } = checkpoint;
-  const expected = expectedOf(checkpoint, options.log);
+export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise<ModelResult> {
+  const { options, software } = runs;
+  const { folder, name } = checkpoint;
+  const expected = expectedOf(checkpoint, runs.log);
   const { config } = readSnapshotConfig(folder);
+  const longest = Math.max(...wanted("context", options), ...wanted("prefill", options), 0);
   const engine = await openTestEngine(folder, {
-    vram: "5G",
-    maxSequences: BATCH,
-    context: 512,
-    stateCacheBytes: 0,
+    vram: software ? PLENTY : null,
+    maxSequences: Math.max(...wanted("batch", options), 1),
+    context: Math.min(config.maxPositions, longest + MARGIN),
   });
   try {
     // All resident from the first token on: paging has a measurement of its own.
@@ -76,88 +92,86 @@ export async function runModel(checkpoint: Checkpoint, options: ModelRuns): Prom
         `Cannot time "${name}": a log-probability is off by ${error}, wanted at most ${TOLERANCE}`,
       );
     }
-    const workload = new Workload(engine, config.vocab);
-    const decode = await repeated(options.runs, () => workload.decode(1));
-    const ceilings = await ceilingsNow(options.runs);
-    const batch = await repeated(options.runs, () => workload.decode(BATCH));
-    const prefill = await repeated(options.runs, () => workload.prefill());
-    const snapshot = openSnapshot(folder);
-    const tensors = [...snapshot.names()].map((name) => snapshot.tensor(name));
-    const bytes = weightBytesOfToken(tensors, config);
-    snapshot.close();
-    const { kernels } = options;
-    return {
-      name,
-      error,
-      decodeTokensPerSecond: 1 / decode,
-      batchTokensPerSecond: BATCH / batch,
-      prefillTokensPerSecond: PROMPT / prefill,
-      dispatchesPerToken: await workload.dispatches(),
-      weightBytesPerToken: bytes,
-      gigabytesPerSecond: bytes / decode / 1e9,
-      ofCopy: bytes / decode / ceilings.copy,
-      ofRead: bytes / decode / ceilings.read,
-      ...(kernels && realSizes
-        ? { ofKernels: kernelSeconds(kernels, config, MATRICES.head.n) / decode }
-        : {}),
-    };
+    return { name, error, ...await timeModel(engine, checkpoint, config, runs) };
   } finally {
     await engine.close();
   }
 }
 
-/** Prompts that no earlier one is a prefix of, and the time they take. */
-class Workload {
-  readonly #engine: OpenedEngine;
-  readonly #vocab: number;
-  #salt = 100;
-
-  constructor(engine: OpenedEngine, vocab: number) {
-    this.#engine = engine;
-    this.#vocab = vocab;
-  }
-
-  /** Median seconds of a step that decodes `sequences` sequences together. */
-  async decode(sequences: number): Promise<number> {
-    const times: number[][] = [];
-    await Promise.all(Array.from({ length: sequences }, () => {
-      const own: number[] = [];
-      times.push(own);
-      return this.#run(8, 2 + DECODED, () => own.push(performance.now()));
-    }));
-    // The first tokens come while other prompts are still computed.
-    const last = times.map((own) => own.slice(-DECODED));
-    return median(last.flatMap((own) => own.slice(1).map((time, i) => time - own[i]!)));
-  }
-
-  /** Seconds from a prompt to its first token. */
-  async prefill(): Promise<number> {
-    const start = performance.now();
-    let first = NaN;
-    await this.#run(PROMPT, 1, () => first = performance.now());
-    return first - start;
-  }
-
-  /** Dispatches of a step that decodes one token. */
-  async dispatches(): Promise<number> {
-    const counts: number[] = [];
-    await this.#run(4, 3, () => counts.push(this.#engine.counters().values.dispatches!));
-    return counts[2]! - counts[1]!;
-  }
-
-  async #run(promptTokens: number, maxTokens: number, onToken: () => void): Promise<void> {
-    const salt = this.#salt++;
-    const request = greedy([...integers(promptTokens, this.#vocab, salt)], { maxTokens });
-    const sampling = { ...request.sampling, temperature: 1, seed: salt };
-    await complete(this.#engine, { ...request, sampling }, (event) => {
-      if (event.type === "token") onToken();
-    });
-  }
+async function timeModel(
+  engine: OpenedEngine,
+  { folder, realSizes }: Checkpoint,
+  config: ModelConfig,
+  { options, alone }: ModelRuns,
+): Promise<Omit<ModelResult, "name" | "error">> {
+  const workload = new Workload(engine, config.vocab);
+  const snapshot = openSnapshot(folder);
+  const tensors = [...snapshot.names()].map((name) => snapshot.tensor(name));
+  const weights = weightBytesOfToken(tensors, config);
+  snapshot.close();
+  const decode = await timeDecode(workload, { ...options, alone, weights, config, realSizes });
+  const beyond = (tokens: number): LeftOut | null =>
+    tokens + MARGIN / 2 > engine.info.contextLength
+      ? { leftOut: `the model or its cache holds ${engine.info.contextLength} tokens` }
+      : null;
+  const rows = async (sizes: readonly number[], time: (size: number) => Promise<Measured>) => {
+    const list: Row[] = [];
+    for (const size of sizes) list.push({ size, rate: await time(size) });
+    return list;
+  };
+  const contexts = await rows(
+    wanted("context", options),
+    async (size) => beyond(size) ?? await repeated(options, () => workload.decodeAfter(size)),
+  );
+  let seconds = 0; // a token of the last prompt
+  const prompts = await rows(wanted("prefill", options), async (size) => {
+    const expected = size * seconds;
+    const time = beyond(size) ??
+      await repeated({ ...options, expected }, () => workload.prefill(size));
+    if (isFigure(time)) seconds = time.value / size;
+    return isFigure(time) ? { ...time, value: size / time.value } : time;
+  });
+  const batches = await rows(
+    wanted("batch", options),
+    (size) => repeated(options, () => workload.decode(size)),
+  );
+  const dispatchesPerToken = await workload.dispatches();
+  return { decode, contexts, prompts, batches, dispatchesPerToken, weightBytesPerToken: weights };
 }
 
-/** Median seconds of several runs of something that answers in milliseconds. */
-async function repeated(runs: number, once: () => Promise<number>): Promise<number> {
-  const results: number[] = [];
-  for (let run = 0; run < runs; run++) results.push(await once());
-  return median(results) / 1000;
+/** Each run decodes, then times the kernels by themselves: whoever else uses the machine slows both. */
+async function timeDecode(
+  workload: Workload,
+  { runs, alone, weights, config, realSizes }: {
+    readonly runs: number;
+    readonly alone: AloneKernels;
+    readonly weights: number;
+    readonly config: ModelConfig;
+    readonly realSizes: boolean;
+  },
+): Promise<DecodeResult> {
+  const rounds: { rate: number; share: number; head: number; read: number; copy: number }[] = [];
+  for (let run = 0; run < runs; run++) {
+    const rate = await workload.decode(1);
+    const { seconds, read, copy } = await alone.round();
+    const share = rate * kernelSeconds(seconds, config);
+    rounds.push({ rate, share, head: headSeconds(seconds, config), read, copy });
+  }
+  const middle = (value: (round: typeof rounds[number]) => number) => median(rounds.map(value));
+  return {
+    value: middle(({ rate }) => rate),
+    runs,
+    weights: weights * middle(({ rate }) => rate),
+    ofRead: middle(({ rate, read }) => weights * rate / read),
+    ofCopy: middle(({ rate, copy }) => weights * rate / copy),
+    ...(realSizes && {
+      alone: { share: middle(({ share }) => share), head: middle(({ head }) => head) },
+    }),
+  };
+}
+
+/** The sizes to run of a part; none where it is left out. */
+function wanted(part: "context" | "prefill" | "batch", options: BenchOptions): readonly number[] {
+  if (!options.parts.has(part)) return [];
+  return { context: options.contexts, prefill: options.prompts, batch: options.batches }[part];
 }

@@ -1,46 +1,59 @@
 /** The benchmark's tables. @module */
 import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
-import { BATCH, type ModelResult, PROMPT } from "./models.ts";
+import type { ModelResult, Row } from "./models.ts";
+import { isFigure } from "./timing.ts";
 
 /** One kernel's line. */
-export function kernelLine(result: KernelResult): string {
-  const { name, seconds, gigabytesPerSecond, ofRead, gigaflops } = result;
-  const rate = gigaflops === undefined
-    ? `${digits(gigabytesPerSecond)} GB/s, ${percent(ofRead)} of read`
-    : `${digits(gigaflops)} GFLOP/s`;
+export function kernelLine(
+  { name, limit, seconds, bytes, flops, ofCeiling }: KernelResult,
+): string {
+  const rate = limit === "bytes"
+    ? `${digits(bytes / seconds / 1e9)} GB/s, ${percent(ofCeiling)} of read`
+    : `${digits(flops / seconds / 1e9)} GFLOP/s, ${percent(ofCeiling)} of FMA`;
   return `  ${name.padEnd(54)}${digits(seconds * 1000).padStart(8)} ms  ${rate}`;
 }
 
 /** What the device reaches at most. */
-export function ceilingLine({ read, copy }: Pick<KernelReport, "read" | "copy">): string {
-  return `  read ${digits(read / 1e9)} GB/s, copy ${digits(copy / 1e9)} GB/s`;
+export function ceilingLine({ read, copy, fma }: KernelReport): string {
+  return `  read ${digits(read / 1e9)} GB/s, copy ${digits(copy / 1e9)} GB/s, ` +
+    `multiply-add ${digits(fma / 1e9)} GFLOP/s`;
 }
 
 /** One model's lines. */
 export function modelLines(result: ModelResult): string {
+  const { name, error, decode, weightBytesPerToken, dispatchesPerToken } = result;
   const ratios = [
-    `${percent(result.ofCopy)} of copy`,
-    `${percent(result.ofRead)} of read`,
-    ...(result.ofKernels === undefined ? [] : [`kernels alone ${percent(result.ofKernels)}`]),
+    `${digits(decode.weights / 1e9)} GB/s of weights`,
+    `${percent(decode.ofCopy)} of copy`,
+    `${percent(decode.ofRead)} of read`,
+    ...(decode.alone ? [`kernels alone ${percent(decode.alone.share)} of the time`] : []),
   ];
-  const weights = `${digits(result.gigabytesPerSecond)} GB/s of weights`;
   return [
-    `${result.name} (log-probabilities within ${result.error.toExponential(1)})`,
-    `  decode  ${digits(result.decodeTokensPerSecond)} tokens/s, ` +
-    `${digits(result.batchTokensPerSecond)} with ${BATCH} sequences`,
-    `  prefill ${digits(result.prefillTokensPerSecond)} tokens/s of ${PROMPT}`,
-    `  ${[weights, ...ratios].join(", ")}`,
-    `  ${result.dispatchesPerToken} dispatches a token, ` +
-    `${digits(result.weightBytesPerToken / 1e6)} MB of weights a token`,
+    `${name} (log-probabilities within ${error.toExponential(1)})`,
+    `  decode ${digits(decode.value)} tokens/s, median of ${decode.runs}: ${ratios.join(", ")}`,
+    `  ${dispatchesPerToken} dispatches and ${digits(weightBytesPerToken / 1e6)} MB a token`,
+    ...rows("decode after", "tokens", result.contexts),
+    ...rows("prefill of", "tokens", result.prompts),
+    ...rows("decode of", "sequences", result.batches),
   ].join("\n");
 }
 
 /** Three digits that count. */
-function digits(value: number): string {
+export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-function percent(share: number): string {
+/** A share in percent. */
+export function percent(share: number): string {
   return `${(100 * share).toFixed(0)} %`;
+}
+
+function rows(what: string, unit: string, list: readonly Row[]): string[] {
+  return list.map(({ size, rate }) => {
+    const figure = isFigure(rate)
+      ? `${digits(rate.value)} tokens/s${rate.runs > 1 ? "" : ", one run"}`
+      : `left out: ${rate.leftOut}`;
+    return `  ${`${what} ${size} ${unit}`.padEnd(28)}${figure}`;
+  });
 }

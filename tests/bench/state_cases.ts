@@ -32,6 +32,9 @@ export function deltaStepCase(sizes: DeltaSizes, sequences: number): KernelCase 
     }`,
     // The state is read and written.
     bytes: 2 * 4 * slot * sequences,
+    // For each number of it: decay, its part of what k recalls, the update, and its part of the output.
+    flops: 7 * slot * sequences,
+    limit: "bytes",
     place(bench) {
       const list = Array.from(
         { length: sequences },
@@ -69,6 +72,8 @@ export function attentionDecodeCase(sizes: HeadSizes, tokens: number): KernelCas
   return {
     name: `attention decode ${sizes.heads} heads, context ${tokens}`,
     bytes: kvBytes(sizes, tokens),
+    flops: 4 * tokens * sizes.heads * sizes.headDim,
+    limit: "bytes",
     place(bench) {
       const test = kvCase(sizes, [{ tokens, rows: 1, salt: 1 }]);
       const splits = attentionSplits(tokens);
@@ -99,6 +104,7 @@ export function attentionPrefillCase(sizes: HeadSizes, rows: number, tokens: num
     name: `attention prefill ${sizes.heads} heads, ${rows} rows, context ${tokens}`,
     bytes: kvBytes(sizes, tokens),
     flops: 4 * seen * sizes.heads * sizes.headDim,
+    limit: "flops",
     place(bench) {
       const test = kvCase(sizes, [{ tokens, rows, salt: 1 }]);
       const { common, out } = attentionBuffers(bench, sizes, test);

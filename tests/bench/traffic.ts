@@ -1,6 +1,7 @@
 /** What a token costs by the numbers: bytes that must be read, and seconds that the kernels take alone. @module */
 import type { ModelConfig } from "../../runtime/model/config.ts";
-import type { KernelReport } from "./kernels.ts";
+import type { AloneSeconds } from "./alone.ts";
+import { MATRICES } from "./kernels.ts";
 
 /** Bytes of weights that decoding one token reads: all but the embedding table and the experts not chosen. */
 export function weightBytesOfToken(
@@ -19,17 +20,18 @@ export function weightBytesOfToken(
 }
 
 /** Seconds that the matrices of one token of a model with the sizes of 35B-A3B take, each kernel by itself. */
-export function kernelSeconds(
-  { alone }: KernelReport,
-  { layerKinds, vocab }: ModelConfig,
-  headRows: number,
-): number {
+export function kernelSeconds(alone: AloneSeconds, config: ModelConfig): number {
   const linear = alone.qkvz + alone.ba + alone.deltaOut;
   const full = alone.qkv + alone.attentionOut;
   const moe = alone.router + alone.experts;
-  const layers = layerKinds.reduce(
+  const layers = config.layerKinds.reduce(
     (sum, kind) => sum + moe + (kind === "linear" ? linear : full),
     0,
   );
-  return layers + alone.head * vocab / headRows;
+  return layers + headSeconds(alone, config);
+}
+
+/** The head's part of it: as much of the measured one as there are rows. */
+export function headSeconds(alone: AloneSeconds, { vocab }: ModelConfig): number {
+  return alone.head * vocab / MATRICES.head.n;
 }

@@ -1,0 +1,70 @@
+/** Repeating what is measured, and what repetitions come to. @module */
+
+/** A figure, or why there is none. */
+export type Measured = Figure | LeftOut;
+
+/** The median of several runs. */
+export interface Figure {
+  /** The median. */
+  readonly value: number;
+  readonly runs: number;
+}
+
+/** Something that was not measured. */
+export interface LeftOut {
+  readonly leftOut: string;
+}
+
+/** The middle of the sorted values; of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.floor(middle - 0.5)]! + sorted[Math.floor(middle)]!) / 2;
+}
+
+/** Whether a measurement was made. */
+export function isFigure(measured: Measured | undefined): measured is Figure {
+  return measured !== undefined && "value" in measured;
+}
+
+/**
+ * The median of up to `runs` values of `once`; no further run is begun after `patience` seconds, and none at all where
+ * one is expected to take longer.
+ */
+export async function repeated(
+  { runs, patience, expected = 0 }: {
+    readonly runs: number;
+    readonly patience: number;
+    /** Seconds that one run should take. */
+    readonly expected?: number;
+  },
+  once: () => Promise<number>,
+): Promise<Measured> {
+  if (expected > patience) {
+    return {
+      leftOut: `would take about ${expected.toFixed(0)} s: --patience ${Math.ceil(expected)}`,
+    };
+  }
+  const start = performance.now();
+  const values: number[] = [];
+  while (values.length < runs) {
+    if (values.length > 0 && performance.now() - start > patience * 1000) break;
+    values.push(await once());
+  }
+  return { value: median(values), runs: values.length };
+}
+
+/**
+ * Tokens a second of all sequences together while all of them decode, from the times (ms) at which each got its
+ * tokens. A step gives each a token, so those of the sequence that ends first count the steps.
+ * @throws {RangeError} if fewer than two steps are left
+ */
+export function decodeRate(times: readonly (readonly number[])[]): number {
+  const begin = Math.max(...times.map((own) => own[0]!));
+  const first = times.reduce((least, own) => own.at(-1)! < least.at(-1)! ? own : least);
+  const steps = first.filter((time) => time > begin);
+  if (steps.length < 2) {
+    throw new RangeError(`Cannot time decoding: found ${steps.length} common steps, wanted two`);
+  }
+  return times.length * (steps.length - 1) / (steps.at(-1)! - steps[0]!) * 1000;
+}
