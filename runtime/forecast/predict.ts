@@ -1,0 +1,72 @@
+/** What the running machine should reach, from its own measured rates: to be held against what it does. @module */
+import type { MemoryPlan } from "../plan.ts";
+import type { PlanChoice } from "../plan_input.ts";
+import { decodeSpeed } from "./decode.ts";
+import type { Derived } from "./derived.ts";
+import { memoryInput } from "./forecast.ts";
+import type { Rates } from "./measure.ts";
+import { ownDevice } from "./own_device.ts";
+import { prefillSpeed } from "./prefill.ts";
+import type { Subject } from "./subject.ts";
+
+/** An engine as it was opened, on a device that was measured. */
+export interface RunningEngine {
+  readonly subject: Subject;
+  readonly choice: PlanChoice;
+  /** The engine's own plan. */
+  readonly plan: Pick<MemoryPlan, "budget" | "expertSlots">;
+  /** As `measureRates` found them. */
+  readonly rates: Rates;
+  /** Bytes a second at which experts come in, where that was measured; else it is assumed. */
+  readonly pageIn?: number;
+}
+
+/** What is run. */
+export interface PredictedLoad {
+  /** Sequences that decode together. */
+  readonly sequences: number;
+  /** Tokens before each. */
+  readonly context: number;
+  /** Tokens of the prompt whose reading is predicted. */
+  readonly promptTokens: number;
+}
+
+/** What should come of it. */
+export interface Prediction {
+  /** Expert slots of each layer. */
+  readonly slots: number;
+  readonly hitRate: Derived;
+  /** Tokens a second of all sequences together. */
+  readonly decode: Derived;
+  /** Prompt tokens a second. */
+  readonly prefill: Derived;
+}
+
+/** The prediction for an engine under a load. */
+export function predict(engine: RunningEngine, load: PredictedLoad): Prediction {
+  const { subject, choice, plan: { budget, expertSlots }, rates, pageIn } = engine;
+  const own = ownDevice("this machine", budget, rates);
+  const input = {
+    config: subject.config,
+    plan: memoryInput({ subject, choice }),
+    slots: expertSlots,
+    device: pageIn === undefined ? own : { ...own, host: pageIn, link: pageIn },
+  };
+  const { tokensPerSecond, sources } = decodeSpeed(input, load);
+  return {
+    slots: expertSlots,
+    hitRate: sources?.hits ?? { value: 1, formula: "no routed experts" },
+    decode: tokensPerSecond,
+    prefill: prefillSpeed(
+      { ...input, weights: subject.activeWeights },
+      { tokens: load.promptTokens, chunk: choice.chunkRows },
+    ),
+  };
+}
+
+/** The prediction as a line beside a measurement. */
+export function besideMeasured(predicted: Derived, measured: number): string {
+  return `predicted ${predicted.value.toPrecision(3)} = ${predicted.formula}; measured ${
+    (100 * measured / predicted.value).toFixed(0)
+  } % of it`;
+}
