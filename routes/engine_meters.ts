@@ -21,6 +21,11 @@ const METERS: Readonly<Record<string, Meter>> = {
   trunkBytes: ["counter", "trunk_bytes_total", "Bytes read at start for what is always resident"],
   fileBytes: ["counter", "file_bytes_total", "Bytes read from the model's files"],
   steps: ["counter", "engine_steps_total", "Steps computed"],
+  stepsAhead: [
+    "counter",
+    "engine_steps_ahead_total",
+    "Steps that followed another without the host between them",
+  ],
   dispatches: ["counter", "gpu_dispatches_total", "Kernels dispatched"],
   submissions: ["counter", "gpu_submissions_total", "Command buffers submitted"],
   pipelines: ["gauge", "gpu_pipelines", "Compiled kernels"],

@@ -1,5 +1,6 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
+import { MAX_AHEAD } from "./engine/pace.ts";
 import type { KvFormat } from "./model/parts.ts";
 
 /** Which experts are on the GPU: whatever fits best, all from the start, or those that tokens have asked for. */
@@ -24,6 +25,11 @@ export interface EngineOptions {
   /** Folder that may be written to; null writes nothing. */
   readonly cacheDir: string | null;
   readonly residency: Residency;
+  /**
+   * Decode steps that the GPU runs without waiting for the host, while every expert is resident; null chooses as many
+   * as take 50 ms, and 1 on a software adapter.
+   */
+  readonly runAhead: number | null;
   /** Heat map of the experts to load first; null takes the one that an earlier run left in `cacheDir`. */
   readonly warm: string | null;
 }
@@ -105,6 +111,12 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "experts on the GPU: resident loads all at start, paged each when a token asks for it",
   },
   {
+    flag: "run-ahead",
+    value: "N",
+    fallback: "auto",
+    help: "tokens decoded before the host sees them, 1 to 32, while all experts are resident",
+  },
+  {
     flag: "warm",
     value: "FILE",
     fallback: null,
@@ -151,6 +163,7 @@ export function parseOptions(
       chunkRows: integer("chunk", 1, 8192),
       cacheDir: text("cache-dir"),
       residency: parseChoice("residency", values.get("residency")!, RESIDENCIES),
+      runAhead: text("run-ahead") === "auto" ? null : integer("run-ahead", 1, MAX_AHEAD),
       warm: text("warm"),
     },
     server: {

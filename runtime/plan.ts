@@ -24,6 +24,15 @@ export interface PlanInput {
   readonly context: number | null;
   /** Tokens the model knows. */
   readonly maxPositions: number;
+  /** What running ahead takes beside; absent without it. */
+  readonly ahead?: {
+    /** The embedding table; 0 where it is the head. */
+    readonly table: number;
+    /** Earlier states that are kept for each running sequence. */
+    readonly pasts: number;
+    /** State of one slot in one layer: all slots must fit a binding. */
+    readonly stateBinding: number;
+  };
   /** Null for a model without routed experts. */
   readonly experts: {
     readonly layers: number;
@@ -124,8 +133,10 @@ function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
   const allResident = !experts || expertSlots === experts.count;
   const { pages, arenas } = kvPages(input, contextLength);
   const slots = stateSlots(input);
+  const table = input.ahead?.table ?? 0;
   const rows = [
     ["trunk", "mixers, shared experts, routers, norms, head", input.trunk],
+    ...(table ? [["embedding", "the table, to run ahead of the host", table] as const] : []),
     ["activations", "the largest step, logits, sampling", input.activations],
     ["states", `${slots} recurrent slots`, slots * input.stateSlot],
     [
@@ -133,7 +144,9 @@ function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
       `${pages * input.pageTokens} tokens, context up to ${contextLength}`,
       pages * input.kvPage,
     ],
-    ["experts", expertDetail(input, expertSlots), expertSlots * perSlot],
+    ...(experts
+      ? [["experts", expertDetail(experts, expertSlots), expertSlots * perSlot] as const]
+      : []),
   ] as const;
   return {
     budget,
@@ -143,29 +156,28 @@ function planFor(input: PlanInput, contextLength: number): MemoryPlan | null {
     stateSlots: slots,
     expertSlots,
     allResident,
-    rows: experts ? rows : rows.slice(0, 4),
+    rows,
     total: fixed + expertSlots * perSlot,
   };
 }
 
-function expertDetail({ experts }: PlanInput, slots: number): string {
-  if (!experts) return "none";
+function expertDetail(experts: NonNullable<PlanInput["experts"]>, slots: number): string {
   const share = slots === experts.count ? "all resident" : "the rest is paged in on demand";
   return `${slots} of ${experts.count} slots in each of ${experts.layers} layers: ${share}`;
 }
 
 function fixedBytes(input: PlanInput, contextLength: number): number {
-  return input.trunk + input.activations + stateSlots(input) * input.stateSlot +
-    kvPages(input, contextLength).pages * input.kvPage;
+  return input.trunk + (input.ahead?.table ?? 0) + input.activations +
+    stateSlots(input) * input.stateSlot + kvPages(input, contextLength).pages * input.kvPage;
 }
 
 function leastExperts({ experts }: PlanInput): number {
   return experts ? experts.topK * experts.layers * experts.stride : 0;
 }
 
-/** Every running sequence has a slot, and as many are spare for checkpoints. */
-function stateSlots({ maxSequences }: PlanInput): number {
-  return 2 * maxSequences;
+/** Every running sequence has a slot and those of its earlier states; a slot for each is spare for checkpoints. */
+function stateSlots({ maxSequences, ahead }: PlanInput): number {
+  return (2 + (ahead?.pasts ?? 0)) * maxSequences;
 }
 
 /**

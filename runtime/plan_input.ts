@@ -23,7 +23,12 @@ export interface PlanChoice {
   readonly context: number | null;
   readonly chunkRows: number;
   readonly kv: KvFormat;
+  /** Whether decoding is to run ahead of the host. */
+  readonly ahead?: boolean;
 }
+
+/** Earlier states of a sequence that are kept when it runs ahead: the starts of the batch in flight and of that before. */
+export const KEPT_PASTS = 2;
 
 /** The largest step that fits the device's bindings, before the context has been planned. */
 export function largestStep(config: ModelConfig, choice: PlanChoice): StepBounds {
@@ -42,7 +47,9 @@ export function planInput(
   const { maxBinding, maxSequences, context, kv } = choice;
   const sizes = cacheSizes(config, kv);
   const linear = config.layerKinds.filter((kind) => kind === "linear").length;
+  const table = tableBytes(config, tensors);
   return {
+    ...(choice.ahead && { ahead: { table, pasts: KEPT_PASTS, stateBinding: sizes.stateSlot } }),
     maxBinding,
     trunk: trunkBytes(config, [...tensors]),
     activations: scratchBytes(config, largestStep(config, choice)),
@@ -64,6 +71,13 @@ function expertsOf(config: ModelConfig, tensors: Iterable<SizedTensor>): PlanInp
   const format = isQuantised(tensors, "mlp.experts.") ? "fp8" : "bf16";
   const { stride } = expertLayout({ hidden, dff: mlp.dff, format });
   return { layers, count: mlp.experts, topK: mlp.topK, stride };
+}
+
+/** The embedding table, where it is not the head. */
+function tableBytes({ tiedEmbeddings }: ModelConfig, tensors: Iterable<SizedTensor>): number {
+  if (tiedEmbeddings) return 0;
+  const table = [...tensors].find(({ name }) => name.endsWith("embed_tokens.weight"));
+  return Math.ceil((table?.byteLength ?? 0) / 16) * 16;
 }
 
 /** All of the text model but embedding table and routed experts; vectors are widened. */

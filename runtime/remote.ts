@@ -90,8 +90,9 @@ export class RemoteEngine implements Engine {
     const id = this.#nextId++;
     const queue = new EventQueue<EngineEvent>();
     this.#streams.set(id, queue);
+    let taken = 0;
     // Told at once, not when the reader comes back: it may never.
-    const cancel = () => this.#worker.postMessage({ type: "cancel", id });
+    const cancel = () => this.#worker.postMessage({ type: "cancel", id, taken });
     const abort = () => {
       cancel();
       queue.end();
@@ -103,6 +104,7 @@ export class RemoteEngine implements Engine {
       for await (const event of queue) {
         if (signal?.aborted) return;
         finished = event.type === "done";
+        if (event.type === "token") taken++;
         yield event;
       }
     } catch (error) {

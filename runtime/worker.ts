@@ -33,7 +33,7 @@ async function handle(message: ToWorker): Promise<void> {
       });
     }
     case "cancel":
-      return engine?.core.cancel(message.id);
+      return engine?.core.cancel(message.id, message.taken);
     case "counters":
       return self.postMessage({ type: "counters", id: message.id, counters: engine!.counters() });
     case "drain":

@@ -17,6 +17,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   chunkRows: 512,
   cacheDir: null,
   residency: "auto",
+  runAhead: 1,
   warm: null,
 };
 

@@ -9,6 +9,7 @@ import { Readback, syncReadbackWorks } from "../gpu/readback.ts";
 import { allocateCaches, cacheSizes, type LayerCaches, pagesPerArena } from "../model/caches.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { buildForward, type ForwardPrograms } from "../model/forward.ts";
+import { type AheadPrograms, buildAhead } from "../model/ahead.ts";
 import { moeIdStride } from "../model/moe.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Phase, type StepBuffers } from "../model/parts.ts";
 import { Placement } from "../model/placement.ts";
@@ -18,6 +19,7 @@ import { allocateScratch, type ModelScratch, samplerSizes } from "../model/scrat
 import { loadTrunk, type Trunk } from "../model/trunk.ts";
 import type { EngineOptions } from "../options.ts";
 import type { MemoryPlan } from "../plan.ts";
+import { KEPT_PASTS } from "../plan_input.ts";
 import { GpuCopies } from "../state/gpu_copies.ts";
 import { HybridCache } from "../state/hybrid_cache.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
@@ -32,6 +34,7 @@ import {
 import type { ExpertStage } from "./expert_stage.ts";
 import { type ModelPlan, planModel } from "./model_plan.ts";
 import { GpuRunner, type RunnerParts } from "./runner.ts";
+import { Pace } from "./pace.ts";
 import { type OnProgress, openSite, type Site } from "./site.ts";
 
 /** Everything that runs a model. */
@@ -102,6 +105,8 @@ export async function buildRunner(
     ropeRow: ropeRow(config.attention.rotaryDim, config.rope),
     readback,
     experts: stage,
+    ahead: ahead(site, placed, kernels),
+    pace: new Pace(plan.ahead, options.runAhead !== null),
   });
   onProgress("kernels", 0, 1);
   await runner.warmUp();
@@ -135,14 +140,17 @@ export async function buildRunner(
 async function place(
   site: Site,
   source: ExpertSource | null,
-  { memory: plan, bounds, trunkBytes }: ModelPlan,
+  { memory: plan, bounds, trunkBytes, ahead }: ModelPlan,
   onProgress: OnProgress,
 ): Promise<Placed> {
   const { gpu: { device }, memory, snapshot, config, options } = site;
   let loaded = 0;
   const onBytes = (bytes: number) => onProgress("trunk", loaded += bytes, trunkBytes);
   const placement = new Placement(device, memory, snapshot, onBytes);
-  const trunk = await loadTrunk(config, snapshot, placement, source?.sharedInSlots ?? false);
+  const trunk = await loadTrunk(config, snapshot, placement, {
+    sharedInSlots: source?.sharedInSlots ?? false,
+    embedding: ahead > 1,
+  });
   const { scratch, steps } = allocateScratch(memory, config, bounds);
   const rows = Uint32Array.from({ length: bounds.maxRows }, (_, row) => row);
   device.queue.writeBuffer(scratch.embedIds, 0, rows);
@@ -176,12 +184,26 @@ function compile(
   return { programs, sampling, samplerSizes: sizes };
 }
 
-/** A read-back for the samples of a step, or for the header and the experts chosen in all layers. */
-async function openReadback({ gpu, config }: Site, { bounds }: ModelPlan): Promise<Readback> {
+/** The programs of running ahead, where the embedding table was placed for it. */
+function ahead(
+  { gpu: { device }, config: { hidden: width } }: Site,
+  { trunk: { embedding: table }, steps, scratch }: Placed,
+  kernels: KernelCache,
+): AheadPrograms | null {
+  const samples = scratch.sampler.samples!;
+  const parts = { width, steps, scratch: scratch.ahead, samples, hidden: scratch.hidden };
+  return table && buildAhead(device, kernels, { ...parts, table });
+}
+
+/** A read-back for the samples of a step or a batch, or for the header and the experts chosen in all layers. */
+async function openReadback(
+  { gpu, config }: Site,
+  { bounds, ahead }: ModelPlan,
+): Promise<Readback> {
   const { mlp, layers } = config;
   const idStride = mlp.kind === "moe" ? moeIdStride(mlp, bounds.maxRows) : 0;
   const choices = STEP.words * 4 * 2 + layers * idStride * 4;
-  const size = Math.max(SAMPLE_BYTES * DECODE_ROWS, choices);
+  const size = Math.max(SAMPLE_BYTES * DECODE_ROWS * ahead, choices);
   return await Readback.open(gpu.device, size, syncReadbackWorks());
 }
 
@@ -199,7 +221,7 @@ async function preload(
 
 function stateCache(
   { options }: Site,
-  { memory: { kvPages, kvArenas, stateSlots } }: ModelPlan,
+  { memory: { kvPages, kvArenas, stateSlots }, ahead }: ModelPlan,
   copies: GpuCopies,
 ): HybridCache {
   return new HybridCache({
@@ -207,6 +229,7 @@ function stateCache(
     pageTokens: PAGE_TOKENS,
     stateSlots,
     copies,
+    pasts: ahead > 1 ? KEPT_PASTS : 0,
     byteLimit: options.stateCacheBytes,
   });
 }

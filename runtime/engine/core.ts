@@ -19,6 +19,8 @@ import type { Step } from "./step.ts";
 export interface StepResult {
   /** Samples of the step's head rows, in their order. */
   readonly samples: readonly Sample[];
+  /** Samples of each step that was run ahead; those of a sequence that has ended mean nothing. */
+  readonly further?: readonly (readonly Sample[])[];
   /** Segments that failed by themselves, by index; the others are right. */
   readonly failed: ReadonlyMap<number, unknown>;
 }
@@ -26,6 +28,8 @@ export interface StepResult {
 /** Runs steps; the one implementation that matters drives the GPU. */
 export interface Runner {
   run(step: Step): Promise<StepResult>;
+  /** How many decode steps one call may take now. */
+  stepsAhead(): number;
   /** Prepares sampler slot `slot` for a sequence whose tokens so far are given. */
   prepareSampler(slot: number, request: GenerateRequest, tokens: readonly number[]): void;
 }
@@ -34,12 +38,6 @@ export interface Runner {
 export interface Listener {
   event(event: EngineEvent): void;
   fail(error: EngineError): void;
-}
-
-/** Bounds of the loop. */
-export interface CoreLimits extends SchedulerLimits {
-  /** Longest prompt + output of one sequence. */
-  readonly contextLength: number;
 }
 
 /** Totals since start. */
@@ -58,7 +56,7 @@ export interface CoreCounters {
 export class EngineCore {
   readonly #runner: Runner;
   readonly #cache: SequenceCache;
-  readonly #limits: CoreLimits;
+  readonly #limits: SchedulerLimits;
   readonly #scheduler: Scheduler;
   readonly #listeners = new Map<Sequence, Listener>();
   readonly #byId = new Map<number, Sequence>();
@@ -79,7 +77,7 @@ export class EngineCore {
     preempted: 0,
   };
 
-  constructor(runner: Runner, cache: SequenceCache, limits: CoreLimits) {
+  constructor(runner: Runner, cache: SequenceCache, limits: SchedulerLimits) {
     this.#runner = runner;
     this.#cache = cache;
     this.#limits = limits;
@@ -109,11 +107,14 @@ export class EngineCore {
     this.#wakeUp();
   }
 
-  /** Ends a generation without a further event; its slot is free after the step in flight. */
-  cancel(id: number): void {
+  /**
+   * Ends a generation without a further event; its slot is free after the step in flight. `taken` says how many tokens
+   * the caller has made use of, all unless given: the state is kept as it was when the last of them was sampled.
+   */
+  cancel(id: number, taken = Infinity): void {
     const sequence = this.#byId.get(id);
-    if (!sequence) return;
-    sequence.cancelled = true;
+    if (!sequence || sequence.cancelled) return;
+    sequence.cancel(taken);
     this.counters.aborted++;
     this.#wakeUp();
   }
@@ -167,9 +168,9 @@ export class EngineCore {
 
   async #loop(): Promise<void> {
     while (!this.#stopped) {
-      this.#dropCancelled();
+      await this.#dropCancelled();
       this.#admit();
-      const scheduled = this.#scheduler.next();
+      const scheduled = this.#scheduler.next(this.#runner.stepsAhead());
       this.counters.preempted = this.#scheduler.preempted;
       if (scheduled) await this.#runStep(scheduled);
       await (scheduled || this.#scheduler.running.length > 0 ? turn() : this.#rest());
@@ -193,17 +194,30 @@ export class EngineCore {
       for (const sequence of scheduled.sequences) this.#fail(sequence, asEngineError(error));
       return;
     }
-    this.counters.steps++;
-    const { samples, failed } = result;
+    const rounds = [result.samples, ...(result.further ?? [])];
+    this.counters.steps += rounds.length;
+    for (const [index, samples] of rounds.entries()) {
+      // Whoever takes the tokens may end a stream after each, as if every step had been run by itself.
+      if (index > 0) await turn();
+      this.#applyStep(scheduled, samples, result.failed);
+    }
+  }
+
+  #applyStep(
+    { step, sequences }: ScheduledStep,
+    samples: readonly Sample[],
+    failed: StepResult["failed"],
+  ): void {
     let head = 0;
     let firstRow = 0;
-    scheduled.sequences.forEach((sequence, index) => {
-      const rows = scheduled.step.segments[index]!.tokens.length;
+    sequences.forEach((sequence, index) => {
+      const rows = step.segments[index]!.tokens.length;
       const mine: { sample: Sample; forced: boolean }[] = [];
-      for (; head < samples.length && scheduled.step.heads[head]!.row < firstRow + rows; head++) {
-        mine.push({ sample: samples[head]!, forced: scheduled.step.heads[head]!.forced !== null });
+      for (; head < samples.length && step.heads[head]!.row < firstRow + rows; head++) {
+        mine.push({ sample: samples[head]!, forced: step.heads[head]!.forced !== null });
       }
       firstRow += rows;
+      if (!sequence.state) return; // it has ended, failed or was drained meanwhile
       if (failed.has(index)) this.#fail(sequence, asEngineError(failed.get(index)));
       else this.#apply(sequence, rows, mine);
     });
@@ -211,10 +225,9 @@ export class EngineCore {
 
   /** Moves a sequence on by the rows just computed. */
   #apply(sequence: Sequence, rows: number, heads: { sample: Sample; forced: boolean }[]): void {
-    if (!sequence.state) return; // it failed or was drained while the step was in flight
     const wasPrompt = sequence.prefilling;
     sequence.computed += rows;
-    this.#cache.advanced(sequence.state);
+    this.#cache.advanced(sequence.state!);
     if (sequence.cancelled) return;
     if (heads.some(({ sample }) => sample.nan)) {
       return this.#fail(
@@ -260,13 +273,33 @@ export class EngineCore {
     this.#forget(sequence);
   }
 
-  #dropCancelled(): void {
+  async #dropCancelled(): Promise<void> {
     for (const sequence of [...this.#byId.values()]) {
       if (!sequence.cancelled) continue;
       // A stop string ends a stream from outside: what was generated is worth keeping all the same.
-      if (sequence.state && sequence.generated > 0) this.#checkpoint(sequence);
+      if (sequence.state && sequence.generated > 0) await this.#settle(sequence);
       this.#forget(sequence);
     }
+  }
+
+  /** Keeps the state of a cancelled sequence as it was at the last token taken, where it has not gone too far since. */
+  async #settle(sequence: Sequence): Promise<void> {
+    const { state, wantedLength } = sequence;
+    const past = sequence.computed > wantedLength ? this.#cache.rewind(state!, wantedLength) : null;
+    if (past !== null) {
+      sequence.computed = past;
+      try {
+        while (sequence.computed < wantedLength && sequence.state) {
+          await this.#runner.run(this.#scheduler.again(sequence));
+          this.#cache.advanced(state!);
+          sequence.computed++;
+        }
+      } catch {
+        return; // what could not be computed again is not kept
+      }
+    }
+    // Tokens that were run ahead but never reported are not known here.
+    if (sequence.state && sequence.computed <= sequence.tokens.length) this.#checkpoint(sequence);
   }
 
   #forget(sequence: Sequence): void {

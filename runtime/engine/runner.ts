@@ -6,16 +6,19 @@
 import { STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Readback } from "../gpu/readback.ts";
-import type { ForwardPrograms } from "../model/forward.ts";
+import { type ForwardPrograms, recordLayers } from "../model/forward.ts";
 import { DECODE_ROWS, type Phase, type StepBuffers } from "../model/parts.ts";
 import type { RopeRow } from "../model/rope.ts";
 import { readSample, SAMPLE_BYTES, type SamplerSizes, writeSamplerSlot } from "../model/sampler.ts";
+import type { AheadPrograms } from "../model/ahead.ts";
 import type { Program } from "../gpu/program.ts";
 import type { ModelScratch } from "../model/scratch.ts";
 import type { GenerateRequest } from "../contract.ts";
 import type { Runner, StepResult } from "./core.ts";
 import type { ExpertStage } from "./expert_stage.ts";
 import type { Sample } from "./sequence.ts";
+import type { Pace } from "./pace.ts";
+import { RunAhead } from "./run_ahead.ts";
 import { type HeadRow, type PackedStep, packStep, type Step } from "./step.ts";
 
 /** What the runner drives. */
@@ -37,26 +40,51 @@ export interface RunnerParts {
   readonly readback: Readback;
   /** Pages experts until all are resident; null in a dense model. */
   readonly experts: ExpertStage | null;
+  /** What takes one decode step to the next without the host; null where that is not wanted. */
+  readonly ahead: AheadPrograms | null;
+  readonly pace: Pace;
 }
 
 /** Totals since start. */
 export interface RunnerCounters {
   dispatches: number;
   submissions: number;
+  /** Decode steps that followed another without the host between them. */
+  stepsAhead: number;
 }
 
 /** The engine's runner on a GPU. */
 export class GpuRunner implements Runner {
   readonly #parts: RunnerParts;
   /** Totals since start. */
-  readonly counters: RunnerCounters = { dispatches: 0, submissions: 0 };
+  readonly counters: RunnerCounters = { dispatches: 0, submissions: 0, stepsAhead: 0 };
+  readonly #ahead: RunAhead | null;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
+    const { ahead, programs: { decode } } = parts;
+    this.#ahead = ahead && new RunAhead({ ...parts, decode, ahead, counters: this.counters });
+  }
+
+  stepsAhead(): number {
+    const { experts, pace } = this.#parts;
+    // While experts are paged, the host has to look after each layer that misses one.
+    return this.#ahead && (!experts || experts.isIdle()) ? pace.steps : 1;
   }
 
   async run(step: Step): Promise<StepResult> {
+    const began = performance.now();
     const packed = packStep(step);
+    if (step.ahead) {
+      this.#write(packed, step.heads.length);
+      return await this.#ahead!.run(packed, step.ahead);
+    }
+    const result = await this.#runOne(step, packed);
+    if (step.phase === "decode") this.#parts.pace.took(performance.now() - began, 1);
+    return result;
+  }
+
+  async #runOne(step: Step, packed: PackedStep): Promise<StepResult> {
     const batches = headBatches(step.heads);
     this.#write(packed, batches[0]?.length ?? 0);
     const programs = this.#parts.programs[step.phase];
@@ -98,7 +126,7 @@ export class GpuRunner implements Runner {
    * drivers that compile late have compiled.
    */
   async warmUp(): Promise<void> {
-    const { device, programs, steps, sampling } = this.#parts;
+    const { device, programs, steps, sampling, ahead } = this.#parts;
     const header = new Uint32Array(STEP.words);
     header[STEP.stopped] = 1;
     device.queue.writeBuffer(steps.step, 0, header);
@@ -108,16 +136,11 @@ export class GpuRunner implements Runner {
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       const shape = { rows, segments: 1, headRows: Math.min(rows, 2), maxContext: rows };
-      const { embed, layers, head } = programs[phase];
-      for (
-        const program of [
-          embed,
-          ...layers.flatMap((l) => [l.route, l.experts, l.combine]),
-          head,
-          sampling,
-        ]
-      ) {
-        program.record(pass, shape);
+      const { embed, head } = programs[phase];
+      embed.record(pass, shape);
+      recordLayers(programs[phase], pass, shape);
+      for (const program of [head, sampling, ahead?.embed, ahead?.advance]) {
+        program?.record(pass, shape);
       }
       pass.end();
       await this.#wait(encoder);
@@ -139,13 +162,9 @@ export class GpuRunner implements Runner {
   /** The layers in one pass, when everything they need is resident. */
   #recordBody(encoder: GPUCommandEncoder, programs: ForwardPrograms, shape: StepShape): void {
     const pass = encoder.beginComputePass();
-    let dispatches = programs.embed.record(pass, shape);
-    for (const { route, experts, combine } of programs.layers) {
-      dispatches += route.record(pass, shape) + experts.record(pass, shape) +
-        combine.record(pass, shape);
-    }
+    this.counters.dispatches += programs.embed.record(pass, shape) +
+      recordLayers(programs, pass, shape);
     pass.end();
-    this.counters.dispatches += dispatches;
   }
 
   async #sample(

@@ -4,6 +4,7 @@
  * @module
  */
 import { EngineError } from "../contract.ts";
+import { MOST_STOP_IDS } from "../model/ahead.ts";
 import { DECODE_ROWS, PAGE_TOKENS } from "../model/parts.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
 import type { Sequence } from "./sequence.ts";
@@ -17,6 +18,8 @@ export interface SchedulerLimits {
   readonly maxWaiting: number;
   /** Rows of a prompt computed in one step. */
   readonly chunkRows: number;
+  /** Longest prompt + output of one sequence. */
+  readonly contextLength: number;
 }
 
 /** A step together with the sequence of each of its segments. */
@@ -101,8 +104,8 @@ export class Scheduler {
     sequence.state = null;
   }
 
-  /** The next step, or null when nothing runs. Prompts and decoding take turns. */
-  next(): ScheduledStep | null {
+  /** The next step, or null when nothing runs. Prompts and decoding take turns; decoding may take `ahead` steps at once. */
+  next(ahead = 1): ScheduledStep | null {
     const prefilling = this.running.filter((sequence) => sequence.prefilling);
     const decoding = this.running.some((sequence) => !sequence.prefilling);
     if (prefilling.length > 0 && (!decoding || this.#decodedLast)) {
@@ -110,7 +113,13 @@ export class Scheduler {
       return this.#chunk(this.#nextPrompt(prefilling));
     }
     this.#decodedLast = true;
-    return decoding ? this.#decode() : null;
+    return decoding ? this.#decode(ahead) : null;
+  }
+
+  /** A step that computes the sequence's next token again, unsampled. */
+  again(sequence: Sequence): Step {
+    const segments = [this.#segment(sequence, sequence.computed + 1)];
+    return { phase: "decode", segments, heads: [] };
   }
 
   /** The oldest prompt and the one with least to do, in turn: a short one need not wait for a long one. */
@@ -120,19 +129,51 @@ export class Scheduler {
     return prefilling.reduce((least, other) => left(other) < left(least) ? other : least);
   }
 
-  #decode(): ScheduledStep | null {
+  #decode(most: number): ScheduledStep | null {
+    const decoding = this.running.filter(({ prefilling }) => !prefilling);
+    const steps = this.#stepsAhead(decoding, most);
     const sequences: Sequence[] = [];
-    for (const sequence of this.running) {
-      if (!sequence.prefilling && sequence.state && this.#grow(sequence, sequence.tokens.length)) {
+    for (const sequence of decoding) {
+      if (sequence.state && this.#grow(sequence, this.#reach(sequence, steps))) {
         sequences.push(sequence);
       }
     }
     // Growing one may have taken the room of another that was already chosen.
     const kept = sequences.filter((sequence) => sequence.state !== null);
     if (kept.length === 0) return null;
-    const segments = kept.map((sequence) => this.#segment(sequence, sequence.tokens.length));
+    for (const { state, computed } of kept) this.#cache.keepPast(state!, computed);
+    const segments = kept.map((sequence) =>
+      this.#segment(sequence, sequence.tokens.length, this.#reach(sequence, steps))
+    );
     const heads = kept.map((_, row): HeadRow => ({ row, forced: null }));
-    return { step: { phase: "decode", segments, heads }, sequences: kept };
+    const limits = kept.map((sequence) => ({
+      left: this.#left(sequence),
+      stopIds: sequence.request.stopIds,
+    }));
+    const ahead = steps > 1 ? { ahead: { steps, limits } } : {};
+    return { step: { phase: "decode", segments, heads, ...ahead }, sequences: kept };
+  }
+
+  /** Steps that `decoding` can take at once, at most `most`: 1 where the GPU cannot tell when one ends, or has no room. */
+  #stepsAhead(decoding: readonly Sequence[], most: number): number {
+    if (most === 1 || decoding.some(({ request }) => request.stopIds.length > MOST_STOP_IDS)) {
+      return 1;
+    }
+    const steps = Math.min(most, Math.max(...decoding.map((sequence) => this.#left(sequence))));
+    const fits = decoding.every((sequence) =>
+      this.#cache.grow(sequence.state!, this.#reach(sequence, steps))
+    );
+    return fits ? steps : 1;
+  }
+
+  /** Tokens that the sequence may still get. */
+  #left({ request, generated, tokens }: Sequence): number {
+    return Math.min(request.maxTokens - generated, this.#limits.contextLength - tokens.length);
+  }
+
+  /** Places that `steps` steps write to: one that ends before the last goes on to write behind its last token. */
+  #reach(sequence: Sequence, steps: number): number {
+    return sequence.tokens.length - 1 + Math.min(steps, this.#left(sequence) + 1);
   }
 
   #chunk(sequence: Sequence): ScheduledStep | null {
@@ -165,7 +206,8 @@ export class Scheduler {
     this.#preempted++;
   }
 
-  #segment(sequence: Sequence, end: number): StepSegment {
+  /** Rows up to `end`, with the pages up to `reach`. */
+  #segment(sequence: Sequence, end: number, reach = end): StepSegment {
     const state = sequence.state!;
     const from = sequence.computed;
     return {
@@ -175,7 +217,7 @@ export class Scheduler {
         (_, i): Positions => [from + i, from + i, from + i],
       ),
       context: from,
-      pages: state.pages.slice(0, Math.ceil(end / PAGE_TOKENS)),
+      pages: state.pages.slice(0, Math.ceil(reach / PAGE_TOKENS)),
       arena: state.arena,
       stateRead: state.stateRead,
       stateWrite: state.stateWrite,

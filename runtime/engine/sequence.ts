@@ -26,6 +26,8 @@ export class Sequence {
   state: SequenceState | null = null;
   /** Set by the owner of the stream; the sequence leaves before the next step. */
   cancelled = false;
+  /** Of a cancelled sequence: how many generated tokens its owner has taken. */
+  taken = 0;
   #scores: TokenScore[] = [];
   readonly #arrivedMs: number;
   #startedMs = 0;
@@ -63,6 +65,20 @@ export class Sequence {
   /** Whether the state now stands at a border worth keeping. */
   atCheckpoint(): boolean {
     return this.computed === this.promptLength || this.request.checkpoints.includes(this.computed);
+  }
+
+  /** Ends the stream for an owner who has taken `taken` of the generated tokens. */
+  cancel(taken: number): void {
+    this.cancelled = true;
+    this.taken = Math.min(taken, this.generated);
+  }
+
+  /**
+   * Of a cancelled sequence: how many tokens its state has if each was run only when the one before was taken. The
+   * newest that was taken has not been run.
+   */
+  get wantedLength(): number {
+    return this.promptLength + Math.max(0, this.taken - 1);
   }
 
   /** Marks the start of computing. */

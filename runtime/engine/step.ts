@@ -1,6 +1,7 @@
 /** One step of the engine as a value: which rows of which sequences run, from and to which state. @module */
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import { NONE, ROW, SEGMENT, STEP } from "../../shaders/common/step.ts";
+import type { SequenceLimit } from "../model/ahead.ts";
 import type { Phase } from "../model/parts.ts";
 
 /** RoPE positions of a row: time, height, width. Equal for text. */
@@ -33,11 +34,21 @@ export interface HeadRow {
   readonly forced: number | null;
 }
 
+/** Further steps of the same sequences, each of which gets the token that the step before it has sampled. */
+export interface StepsAhead {
+  /** Steps in all; at least 2. */
+  readonly steps: number;
+  /** When each segment ends by itself. */
+  readonly limits: readonly SequenceLimit[];
+}
+
 /** Everything that one step computes. */
 export interface Step {
   readonly phase: Phase;
   readonly segments: readonly StepSegment[];
   readonly heads: readonly HeadRow[];
+  /** Present if further steps follow without the host: each segment then has one row, and each row is sampled. */
+  readonly ahead?: StepsAhead;
 }
 
 /** The step's description in the layout of the shaders' structs, ready to be written. */

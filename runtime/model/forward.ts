@@ -6,6 +6,7 @@
 import { embed, embedGrid } from "../../shaders/embed/embed.ts";
 import { gatherRows, gatherRowsGrid } from "../../shaders/gather_rows/gather_rows.ts";
 import { rmsNorm, rmsNormGrid } from "../../shaders/rms_norm/rms_norm.ts";
+import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { KernelCache } from "../gpu/kernel.ts";
 import { Program } from "../gpu/program.ts";
 import { addAttention } from "./attention.ts";
@@ -86,6 +87,20 @@ export function buildForward(
   const head = program();
   addHead(head, parts);
   return { embed: embedding, layers, head };
+}
+
+/** Records all layers into an open pass; returns the dispatches. */
+export function recordLayers(
+  { layers }: ForwardPrograms,
+  pass: GPUComputePassEncoder,
+  shape: StepShape,
+): number {
+  let dispatches = 0;
+  for (const { route, experts, combine } of layers) {
+    dispatches += route.record(pass, shape) + experts.record(pass, shape) +
+      combine.record(pass, shape);
+  }
+  return dispatches;
 }
 
 /** h += mixer(norm(h)). */

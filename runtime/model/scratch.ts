@@ -1,6 +1,7 @@
 /** Buffers that a step works in: sized for the largest step at start, shared by all layers. @module */
 import { ROW, SEGMENT, STEP } from "../../shaders/common/step.ts";
 import type { GpuMemory } from "../gpu/memory.ts";
+import { aheadScratch } from "./ahead.ts";
 import { attentionScratch } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { deltaScratch } from "./delta_net.ts";
@@ -50,6 +51,7 @@ export interface ModelScratch {
   readonly attention: Scratch;
   readonly block: Scratch;
   readonly sampler: Scratch;
+  readonly ahead: Scratch;
 }
 
 /** Bytes of every buffer of `ModelScratch` and `StepBuffers`, by group and name. */
@@ -91,6 +93,7 @@ export function scratchSizes(
       ? moeScratch({ hidden, ...mlp, layers: config.layers }, maxRows)
       : mlpScratch(mlp.dff, maxRows),
     sampler: samplerScratch(samplerSizes(config, bounds)),
+    ahead: aheadScratch(),
   };
 }
 
@@ -127,7 +130,7 @@ export function allocateScratch(
       ) => [name, memory.storage("activations", name, bytes)]),
     );
   }
-  const { steps, main, delta, attention, block, sampler } = groups;
-  const scratch = { maxRows: bounds.maxRows, ...main, delta, attention, block, sampler };
+  const { steps, main, ...kinds } = groups;
+  const scratch = { maxRows: bounds.maxRows, ...main, ...kinds };
   return { scratch: scratch as unknown as ModelScratch, steps: steps as unknown as StepBuffers };
 }

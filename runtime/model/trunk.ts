@@ -25,8 +25,10 @@ export interface LayerWeights {
   readonly block: BlockWeights;
 }
 
-/** All of the trunk. The embedding table stays in the file: its rows are gathered by the host. */
+/** All of the trunk. */
 export interface Trunk {
+  /** BF16 [vocab, hidden]; null where it stays in the file and its rows are gathered by the host. */
+  readonly embedding: Matrix | null;
   readonly layers: readonly LayerWeights[];
   /** f32 [hidden], zero-centred. */
   readonly finalNorm: GPUBuffer;
@@ -34,12 +36,20 @@ export interface Trunk {
   readonly head: Matrix;
 }
 
-/** Places the trunk of a checked snapshot; without the shared experts where they have slots among the routed ones. */
+/** What of the trunk is placed. */
+export interface TrunkChoice {
+  /** The shared experts have slots among the routed ones and are left out here. */
+  readonly sharedInSlots: boolean;
+  /** The embedding table is wanted on the GPU. */
+  readonly embedding: boolean;
+}
+
+/** Places the trunk of a checked snapshot. */
 export async function loadTrunk(
   config: ModelConfig,
   snapshot: Snapshot,
   placement: Placement,
-  sharedInSlots: boolean,
+  { sharedInSlots, embedding }: TrunkChoice,
 ): Promise<Trunk> {
   const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
   const layers: LayerWeights[] = [];
@@ -47,11 +57,13 @@ export async function loadTrunk(
     const layer = { config, at: layerPrefix(prefix, index), index, sharedInSlots };
     layers.push(await loadLayer(layer, placement));
   }
-  return {
-    layers,
-    finalNorm: await placement.vector(`${prefix}norm.weight`),
-    head: await placement.matrix([headName(config, prefix)]),
+  const finalNorm = await placement.vector(`${prefix}norm.weight`);
+  const head = await placement.matrix([headName(config, prefix)]);
+  const table = async () => {
+    const isHead = config.tiedEmbeddings && head.format === "bf16";
+    return isHead ? head : await placement.matrix([`${prefix}embed_tokens.weight`]);
   };
+  return { embedding: embedding ? await table() : null, layers, finalNorm, head };
 }
 
 interface LayerSite {

@@ -14,6 +14,8 @@ export interface HybridCacheParts {
   /** Recurrent slots, of running sequences and of checkpoints. */
   readonly stateSlots: number;
   readonly copies: StateCopies;
+  /** Earlier states that are kept of each running sequence; none unless given. */
+  readonly pasts?: number;
   /** Most bytes of RAM for checkpoints. */
   readonly byteLimit: number;
   /** For tests. */
@@ -32,6 +34,15 @@ export interface HybridCacheCounters extends CheckpointCounters {
   pagesRestored: number;
 }
 
+/** An earlier state of a running sequence. */
+interface Past {
+  /** Tokens that it was computed for. */
+  readonly length: number;
+  readonly slot: number;
+  /** Whose slot it is; null: the sequence's own. */
+  readonly pinned: Checkpoint | null;
+}
+
 /** A running sequence as its cache sees it. */
 interface Running extends SequenceState {
   readonly arena: number;
@@ -40,6 +51,8 @@ interface Running extends SequenceState {
   stateWrite: number;
   /** The checkpoint that `stateRead` belongs to, until a step has read it. */
   pinned: Checkpoint | null;
+  /** Oldest first. */
+  readonly pasts: Past[];
 }
 
 /** The one implementation of `SequenceCache`; the bytes are moved by `StateCopies`. */
@@ -108,6 +121,38 @@ export class HybridCache implements SequenceCache {
     this.#unpin(running);
   }
 
+  keepPast(state: SequenceState, length: number): void {
+    const running = this.#get(state);
+    const { pasts = 0 } = this.#parts;
+    const slot = running.stateRead;
+    if (pasts === 0 || slot === null || running.pasts.at(-1)?.length === length) return;
+    if (running.pasts.length >= pasts) this.#forget(running.pasts.splice(0, 1));
+    if (slot !== running.stateWrite) {
+      running.pasts.push({ length, slot, pinned: running.pinned });
+      running.pinned = null;
+    } else if (this.#checkpoints.freeSlot()) {
+      running.pasts.push({ length, slot, pinned: null });
+      running.stateWrite = this.#slots.allocate();
+    }
+  }
+
+  rewind(state: SequenceState, length: number): number | null {
+    const running = this.#get(state);
+    const at = running.pasts.findLastIndex((past) => past.length <= length);
+    const past = running.pasts[at];
+    if (!past) return null;
+    this.#forget(running.pasts.splice(at + 1));
+    running.pasts.pop();
+    this.#unpin(running);
+    running.stateRead = past.slot;
+    running.pinned = past.pinned;
+    if (!past.pinned) {
+      this.#slots.release(running.stateWrite);
+      running.stateWrite = past.slot;
+    }
+    return past.length;
+  }
+
   checkpoint(state: SequenceState, tokens: readonly number[], owner: string): void {
     const running = this.#get(state);
     // No step has run since the start: what there is to keep is kept already.
@@ -131,6 +176,7 @@ export class HybridCache implements SequenceCache {
     const running = this.#get(state);
     this.#running.delete(state);
     this.#unpin(running);
+    this.#forget(running.pasts.splice(0));
     this.#pages.release(running.arena, running.pages);
     this.#slots.release(running.stateWrite);
   }
@@ -199,7 +245,7 @@ export class HybridCache implements SequenceCache {
     const missing = Math.max(0, this.#pagesFor(length) - pages.length);
     pages.push(...this.#pages.allocate(arena, missing));
     const stateWrite = this.#slots.allocate();
-    const running: Running = { arena, pages, stateRead: null, stateWrite, pinned: null };
+    const running: Running = { arena, pages, stateRead: null, stateWrite, pinned: null, pasts: [] };
     this.#running.set(running, running);
     return running;
   }
@@ -215,6 +261,13 @@ export class HybridCache implements SequenceCache {
 
   #pagesFor(tokens: number): number {
     return Math.ceil(tokens / this.#parts.pageTokens);
+  }
+
+  #forget(pasts: readonly Past[]): void {
+    for (const { slot, pinned } of pasts) {
+      if (pinned) this.#checkpoints.unpin(pinned);
+      else this.#slots.release(slot);
+    }
   }
 
   #unpin(running: Running): void {

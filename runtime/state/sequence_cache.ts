@@ -29,6 +29,16 @@ export interface SequenceCache {
   grow(state: SequenceState, length: number): boolean;
   /** Tells that a step has written the state, so that the next one starts from it. */
   advanced(state: SequenceState): void;
+  /**
+   * Keeps the state as it stands, after `length` tokens, for `rewind`: later steps write elsewhere. The last few such
+   * states are kept, and none where there is no room.
+   */
+  keepPast(state: SequenceState, length: number): void;
+  /**
+   * Goes back to the newest kept state of at most `length` tokens, and forgets those after it.
+   * @returns how many tokens it has; null, and nothing has changed, if none is kept
+   */
+  rewind(state: SequenceState, length: number): number | null;
   /** Keeps the state as it stands after `tokens` for later sequences of `owner`. */
   checkpoint(state: SequenceState, tokens: readonly number[], owner: string): void;
   /** Gives everything of the sequence back. */

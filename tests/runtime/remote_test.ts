@@ -97,7 +97,7 @@ Deno.test("RemoteEngine cancels when the signal aborts and when the reader leave
       how === "signal" ? (await stream.next()).done : (await stream.return(undefined)).done,
       true,
     );
-    assertEquals(worker.sent.at(-1), { type: "cancel", id: 1 });
+    assertEquals(worker.sent.at(-1), { type: "cancel", id: 1, taken: 1 });
   }
 });
 

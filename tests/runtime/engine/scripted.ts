@@ -32,6 +32,10 @@ export class ScriptedRunner implements Runner {
     return Promise.resolve({ samples, failed: this.failed(step) });
   }
 
+  stepsAhead(): number {
+    return 1;
+  }
+
   prepareSampler(_slot: number, _request: GenerateRequest, _tokens: readonly number[]): void {}
 }
 
@@ -71,6 +75,12 @@ export class ScriptedCache implements SequenceCache {
 
   advanced(state: SequenceState): void {
     state.stateRead = state.stateWrite;
+  }
+
+  keepPast(_state: SequenceState, _length: number): void {}
+
+  rewind(_state: SequenceState, _length: number): number | null {
+    return null;
   }
 
   checkpoint(_state: SequenceState, tokens: readonly number[]): void {
