@@ -40,6 +40,7 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     defaults: samplingPresets(config, generation),
     maxQueue: engineOptions.maxSequences + engineOptions.maxWaiting,
     apiKeys: server.apiKeys,
+    corsOrigins: server.corsOrigins,
     planner: new Planner(engineOptions),
   });
   const { host, port, finished } = await serve(app, { ...server, engine });

@@ -41,6 +41,8 @@ export interface ServerOptions {
   readonly drainSeconds: number;
   /** Accepted API keys; empty asks for none. */
   readonly apiKeys: readonly string[];
+  /** Origins whose pages may call the service from a browser, `*` for all; empty for none. */
+  readonly corsOrigins: readonly string[];
 }
 
 /** All options of `serve`. */
@@ -134,6 +136,12 @@ export const OPTION_TABLE: readonly Row[] = [
     fallback: null,
     help: "file with one accepted API key a line",
   },
+  {
+    flag: "cors-origins",
+    value: "LIST",
+    fallback: null,
+    help: "origins whose pages may call the service, by commas; * for all",
+  },
 ];
 
 const RESIDENCIES = ["auto", "resident", "paged"] as const satisfies readonly Residency[];
@@ -171,6 +179,7 @@ export function parseOptions(
       port: integer("port", 0, 65535),
       drainSeconds: integer("drain", 0, 3600),
       apiKeys: readKeys(text("api-key-file")),
+      corsOrigins: parseOrigins(text("cors-origins")),
     },
   };
 }
@@ -235,6 +244,17 @@ function parseChoice<T extends string>(flag: string, text: string, choices: read
   throw new OptionError(
     `Cannot read --${flag}: found "${text}", wanted ${choices.join(" or ")}`,
   );
+}
+
+function parseOrigins(text: string | null): readonly string[] {
+  const origins = text === null ? [] : text.split(",").map((origin) => origin.trim());
+  for (const origin of origins) {
+    if (origin === "*" || URL.parse(origin)?.origin === origin) continue;
+    throw new OptionError(
+      `Cannot read --cors-origins: found "${origin}", wanted origins such as https://app.example, or *`,
+    );
+  }
+  return origins;
 }
 
 function readKeys(file: string | null): readonly string[] {

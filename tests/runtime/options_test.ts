@@ -31,6 +31,7 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
       ],
       [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
       [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
+      [["--cors-origins", "app.example"], 'Cannot read --cors-origins: found "app.example"'],
       [["--speed", "11"], "--speed"],
       [["serve"], "serve"],
     ] as const
@@ -42,6 +43,16 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
 Deno.test("parseOptions() keeps keys and values as f32 unless asked for f16", () => {
   const kv = (...args: string[]) => parseOptions(args, noEnv, "demo").engine.kv;
   assertEquals([kv(), kv("--kv", "f32"), kv("--kv", "f16")], ["f32", "f32", "f16"]);
+});
+
+Deno.test("parseOptions() reads origins by commas, and allows none unless asked", () => {
+  const origins = (...args: string[]) => parseOptions(args, noEnv, "demo").server.corsOrigins;
+  assertEquals(origins(), []);
+  assertEquals(origins("--cors-origins", "https://a.example, http://localhost:3000"), [
+    "https://a.example",
+    "http://localhost:3000",
+  ]);
+  assertEquals(origins("--cors-origins", "*"), ["*"]);
 });
 
 Deno.test("parseSize() knows binary units", () => {
