@@ -19,6 +19,7 @@ const METERS: Readonly<Record<string, Meter>> = {
   expertBytes: ["gauge", "expert_bytes", "Bytes of one routed expert in the files"],
   plannedBytes: ["gauge", "gpu_planned_bytes", "GPU memory that was planned with"],
   trunkBytes: ["counter", "trunk_bytes_total", "Bytes read at start for what is always resident"],
+  trialBytes: ["counter", "expert_trial_bytes_total", "Bytes of experts read to time the ways"],
   fileBytes: ["counter", "file_bytes_total", "Bytes read from the model's files"],
   steps: ["counter", "engine_steps_total", "Steps computed"],
   stepsAhead: [

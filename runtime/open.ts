@@ -69,6 +69,7 @@ export async function openEngine(
   const built = await buildRunner(gpu, snapshot, config, options, {
     onPlan: (plan) => log(`memory plan:\n${planTable(plan)}`),
     onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
+    log,
   });
   if (hooks.onRoute) built.stage?.watch(hooks.onRoute, { all: true });
   const core = new EngineCore(built.runner, built.cache, {

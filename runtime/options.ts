@@ -1,6 +1,7 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
 import { MAX_AHEAD } from "./engine/pace.ts";
+import type { ExpertIo } from "./experts/read_way.ts";
 import type { KvFormat } from "./model/parts.ts";
 
 /** Which experts are on the GPU: whatever fits best, all from the start, or those that tokens have asked for. */
@@ -30,6 +31,8 @@ export interface EngineOptions {
    * as take 50 ms, and 1 on a software adapter.
    */
   readonly runAhead: number | null;
+  /** How experts are read from files; auto times the ways at start. */
+  readonly expertIo: ExpertIo;
   /** Heat map of the experts to load first; null takes the one that an earlier run left in `cacheDir`. */
   readonly warm: string | null;
 }
@@ -119,6 +122,12 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "tokens decoded before the host sees them, 1 to 32, while all experts are resident",
   },
   {
+    flag: "expert-io",
+    value: "WAY",
+    fallback: "auto",
+    help: "how experts are read: pread, cached or mmap; auto times them at start",
+  },
+  {
     flag: "warm",
     value: "FILE",
     fallback: null,
@@ -144,6 +153,7 @@ export const OPTION_TABLE: readonly Row[] = [
   },
 ];
 
+const EXPERT_IOS = ["auto", "pread", "cached", "mmap"] as const satisfies readonly ExpertIo[];
 const RESIDENCIES = ["auto", "resident", "paged"] as const satisfies readonly Residency[];
 
 /**
@@ -172,6 +182,7 @@ export function parseOptions(
       cacheDir: text("cache-dir"),
       residency: parseChoice("residency", values.get("residency")!, RESIDENCIES),
       runAhead: text("run-ahead") === "auto" ? null : integer("run-ahead", 1, MAX_AHEAD),
+      expertIo: parseChoice("expert-io", values.get("expert-io")!, EXPERT_IOS),
       warm: text("warm"),
     },
     server: {

@@ -18,6 +18,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   cacheDir: null,
   residency: "auto",
   runAhead: 1,
+  expertIo: "auto",
   warm: null,
 };
 

@@ -2,6 +2,7 @@
 import { STEP } from "../../shaders/common/step.ts";
 import type { Snapshot } from "../../weights/mod.ts";
 import type { ExpertPager } from "../experts/pager.ts";
+import { chooseReadWay, type ReadChoice, readChoiceLine } from "../experts/read_way.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { KernelCache } from "../gpu/kernel.ts";
 import { Program } from "../gpu/program.ts";
@@ -57,6 +58,8 @@ export interface BuildHooks {
   /** Before anything is allocated. */
   readonly onPlan: (plan: MemoryPlan) => void;
   readonly onProgress: OnProgress;
+  /** Takes lines for people. */
+  readonly log: (line: string) => void;
 }
 
 /** Experts that all fit are read at start up to this size; of larger models only those that tokens ask for. */
@@ -71,6 +74,8 @@ interface Placed {
   readonly scratch: ModelScratch;
   readonly steps: StepBuffers;
   readonly source: ExpertSource | null;
+  /** How experts are read; null in a dense model. */
+  readonly reading: ReadChoice | null;
   readonly experts: ExpertPlaces | null;
 }
 
@@ -84,13 +89,14 @@ export async function buildRunner(
   snapshot: Snapshot,
   config: ModelConfig,
   options: EngineOptions,
-  { onPlan, onProgress }: BuildHooks,
+  { onPlan, onProgress, log }: BuildHooks,
 ): Promise<BuiltRunner> {
   const site = openSite(gpu, snapshot, config, options);
   const source = expertSource(site);
   const plan = await planModel(site);
   onPlan(plan.memory);
   const placed = await place(site, source, plan, onProgress);
+  if (placed.reading) log(readChoiceLine(placed.reading));
   const kernels = new KernelCache(gpu.device);
   const readback = await openReadback(site, plan);
   const stage = placed.source && placed.experts &&
@@ -146,7 +152,7 @@ async function place(
   const { gpu: { device }, memory, snapshot, config, options } = site;
   let loaded = 0;
   const onBytes = (bytes: number) => onProgress("trunk", loaded += bytes, trunkBytes);
-  const placement = new Placement(device, memory, snapshot, onBytes);
+  const placement = new Placement(memory, snapshot, onBytes);
   const trunk = await loadTrunk(config, snapshot, placement, {
     sharedInSlots: source?.sharedInSlots ?? false,
     embedding: ahead > 1,
@@ -155,8 +161,12 @@ async function place(
   const rows = Uint32Array.from({ length: bounds.maxRows }, (_, row) => row);
   device.queue.writeBuffer(scratch.embedIds, 0, rows);
   const caches = allocateCaches(memory, config, { ...plan, kvFormat: options.kv });
+  const { layers, mlp } = config;
+  const reading = source && mlp.kind === "moe"
+    ? await chooseReadWay(source.reader, options.expertIo, { layers, experts: mlp.experts })
+    : null;
   const experts = source && await placeExperts(site, source, plan.expertSlots, onBytes);
-  return { trunk, trunkRead: loaded, caches, scratch, steps, source, experts };
+  return { trunk, trunkRead: loaded, caches, scratch, steps, source, reading, experts };
 }
 
 /** The programs of the forward pass and of sampling. */
@@ -251,13 +261,14 @@ function cacheCounters(
 function readCounters(
   { snapshot }: Site,
   { memory: { total, expertSlots } }: ModelPlan,
-  { trunkRead, source }: Placed,
+  { trunkRead, source, reading }: Placed,
 ): Record<string, number> {
   return {
     fileBytes: snapshot.bytesRead,
     trunkBytes: trunkRead,
     plannedBytes: total,
     ...(source && { expertSlots, expertBytes: source.reader.layout.byteLength }),
+    ...(reading && { trialBytes: reading.bytes }),
   };
 }
 

@@ -7,6 +7,7 @@ import type { ExpertPool, HostExperts } from "../model/parts.ts";
 /** Slots and tables of every layer. */
 export class GpuSlots {
   readonly pools: readonly ExpertPool[];
+  readonly #memory: GpuMemory;
   readonly #queue: GPUQueue;
   readonly #stride: number;
 
@@ -27,6 +28,7 @@ export class GpuSlots {
       readonly host?: readonly HostExperts[];
     },
   ) {
+    this.#memory = memory;
     this.#queue = queue;
     this.#stride = layout.stride;
     const most = Math.floor(memory.maxBinding / layout.stride);
@@ -59,7 +61,7 @@ export class GpuSlots {
     const chunk = this.pools[layer]!.chunks.find(({ firstSlot, slots }) =>
       slot < firstSlot + slots
     )!;
-    this.#queue.writeBuffer(chunk.buffer, (slot - chunk.firstSlot) * this.#stride, bytes);
+    this.#memory.write(chunk.buffer, (slot - chunk.firstSlot) * this.#stride, bytes);
   }
 
   /** Fills the slot in which the shared expert stays. */

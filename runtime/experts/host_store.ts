@@ -20,6 +20,7 @@ export class HostStore {
   readonly source: GPUBuffer;
   /** Totals since start, as of the last `count()`. */
   readonly counters: FillCounters = { hits: 0, misses: 0, evictions: 0, waves: 0 };
+  readonly #memory: GpuMemory;
   readonly #queue: GPUQueue;
   readonly #words = new Uint32Array(FILL_COUNTERS.length);
 
@@ -31,6 +32,7 @@ export class HostStore {
     shape: FillShape & { readonly layers: number; readonly sharedSlot: number | null },
   ) {
     const { layers, experts, sharedSlot } = shape;
+    this.#memory = memory;
     this.#queue = queue;
     this.source = memory.storage("experts", "fill counters", 4 * FILL_COUNTERS.length);
     const fills = memory.storage("experts", "fills", 4 * fillWords(shape));
@@ -49,7 +51,7 @@ export class HostStore {
   write(layer: number, place: number, bytes: Uint8Array<ArrayBuffer>): void {
     const { parts, stride } = this.layers[layer]!;
     const part = parts.find(({ firstPlace, places }) => place < firstPlace + places)!;
-    this.#queue.writeBuffer(part.buffer, (place - part.firstPlace) * stride, bytes);
+    this.#memory.write(part.buffer, (place - part.firstPlace) * stride, bytes);
   }
 
   /** Stores a layer's table, u32 [experts]: the place of each expert that is there. */

@@ -22,7 +22,7 @@ export interface TrialGround {
 
 /** Experts read at once, as many as the pager loads. */
 const AT_ONCE = 4;
-const ROUNDS = 5;
+const ROUNDS = 3;
 
 /** Experts that together are no larger than this are not worth a timing. */
 const SMALL_BYTES = 256 * 2 ** 20;

@@ -1,11 +1,15 @@
 /** Planned allocation: every buffer of the engine is made here, counted, and freed together. @module */
 import type { Gpu } from "./device.ts";
 
+/** The device keeps a copy of all that is written until something is submitted: no more than this. */
+const UNSUBMITTED_BYTES = 64 * 2 ** 20;
+
 /** The engine's GPU buffers by purpose. */
 export class GpuMemory {
   readonly #gpu: Gpu;
   readonly #buffers: GPUBuffer[] = [];
   readonly #bytes = new Map<string, number>();
+  #unsubmitted = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -43,6 +47,16 @@ export class GpuMemory {
   hostStorage(label: string, size: number): GPUBuffer {
     // Drivers take memory that the device has no fast access to when it is only ever mapped for reading.
     return this.#allocate(label, size, GPUBufferUsage.MAP_READ);
+  }
+
+  /** Copies into a buffer, in the order of the queue. For data of which there may be gigabytes. */
+  write(buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const { queue } = this.#gpu.device;
+    queue.writeBuffer(buffer, offset, bytes);
+    this.#unsubmitted += bytes.length;
+    if (this.#unsubmitted < UNSUBMITTED_BYTES) return;
+    queue.submit([]);
+    this.#unsubmitted = 0;
   }
 
   /** A storage buffer holding `data`. */

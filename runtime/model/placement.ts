@@ -28,18 +28,15 @@ interface Part {
 
 /** Places tensors of one snapshot into one GPU memory. */
 export class Placement {
-  readonly #device: GPUDevice;
   readonly #memory: GpuMemory;
   readonly #snapshot: Snapshot;
   readonly #onBytes: OnBytes;
 
   constructor(
-    device: GPUDevice,
     memory: GpuMemory,
     snapshot: Snapshot,
     onBytes: OnBytes = () => {},
   ) {
-    this.#device = device;
     this.#memory = memory;
     this.#snapshot = snapshot;
     this.#onBytes = onBytes;
@@ -106,7 +103,7 @@ export class Placement {
         const bytes = new Uint8Array(Math.min(step, rows - row) * rowBytes);
         await tensor.readInto((fromRow + row) * rowBytes, bytes);
         this.#took(tensor, bytes);
-        this.#device.queue.writeBuffer(target, (toRow + row) * rowBytes, bytes);
+        this.#memory.write(target, (toRow + row) * rowBytes, bytes);
       }
     }
   }

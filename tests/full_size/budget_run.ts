@@ -26,6 +26,8 @@ export interface RunRequest {
 export interface BudgetRun {
   readonly budget: Budget;
   readonly answers: readonly Answer[];
+  /** What the server said of how it reads experts. */
+  readonly reading: string;
   /** From the start of the process. */
   readonly seconds: {
     readonly listening: number;
@@ -44,6 +46,8 @@ export interface BudgetRun {
     readonly expertBytes: number;
     readonly demandBytes: number;
     readonly prefetchBytes: number;
+    /** Read at start to time the ways to read. */
+    readonly trialBytes: number;
     readonly stops: number;
   };
   readonly trunkBytes: number;
@@ -78,6 +82,7 @@ export async function runBudget(budget: Budget, request: RunRequest): Promise<Bu
     return {
       budget,
       answers,
+      reading: /experts are read by (.*)/.exec(server.text())?.[1] ?? "",
       seconds: {
         listening: server.listening,
         ready,
@@ -107,6 +112,7 @@ function counted(
       expertBytes: value("expert_bytes"),
       demandBytes: value("expert_cache_bytes_total"),
       prefetchBytes: value("expert_prefetch_bytes_total"),
+      trialBytes: value("expert_trial_bytes_total"),
       stops: value("expert_stops_total"),
     },
     trunkBytes: value("trunk_bytes_total"),

@@ -64,6 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
   const differences = runs.slice(1).map((run) => difference(runs[0]!, run));
   console.log(`${model}: ${requests} requests at once, ${prompt} tokens each, ${tokens} out`);
   console.log(budgetTable(runs));
+  for (const { budget, reading } of runs) console.log(`${budget}: experts read by ${reading}`);
   differences.forEach((found, i) =>
     console.log(
       `${runs[0]!.budget} and ${runs[i + 1]!.budget}: ${found ?? "equal to the last bit"}`,

@@ -44,6 +44,7 @@ const ROWS: readonly (readonly [name: string, cell: (run: BudgetRun) => string])
   ["experts read on demand", ({ experts }) => amount(experts.demandBytes)],
   ["  misses x expert size", ({ experts }) => amount(experts.misses * experts.expertBytes)],
   ["experts read ahead", ({ experts }) => amount(experts.prefetchBytes)],
+  ["experts read to time the ways", ({ experts }) => amount(experts.trialBytes)],
   ["headers and embedding rows", (run) => amount(otherBytes(run))],
   ["read calls, from outside", ({ reads }) => amount(reads.called)],
   ["fetched from storage", ({ reads }) => amount(reads.fetched)],
@@ -65,7 +66,8 @@ export function beyondPlan({ memory, planned }: BudgetRun): number {
 
 /** What was read of the snapshot and is neither trunk nor expert. */
 export function otherBytes({ fileBytes, trunkBytes, experts }: BudgetRun): number {
-  return fileBytes - trunkBytes - experts.demandBytes - experts.prefetchBytes;
+  const { demandBytes, prefetchBytes, trialBytes } = experts;
+  return fileBytes - trunkBytes - demandBytes - prefetchBytes - trialBytes;
 }
 
 function time(seconds: number): string {
