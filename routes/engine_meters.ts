@@ -21,6 +21,12 @@ const METERS: Readonly<Record<string, Meter>> = {
   trunkBytes: ["counter", "trunk_bytes_total", "Bytes read at start for what is always resident"],
   trialBytes: ["counter", "expert_trial_bytes_total", "Bytes of experts read to time the ways"],
   fileBytes: ["counter", "file_bytes_total", "Bytes read from the model's files"],
+  hostLoads: [
+    "counter",
+    "expert_host_loads_total",
+    "Experts copied to host memory, from which the GPU takes them",
+  ],
+  hostBytes: ["counter", "expert_host_bytes_total", "Bytes of experts copied to host memory"],
   steps: ["counter", "engine_steps_total", "Steps computed"],
   stepsAhead: [
     "counter",

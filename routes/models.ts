@@ -20,6 +20,9 @@ const modelSchema = z.object({
     n_params: z.int(),
     size: z.int().openapi({ description: "Bytes of weights" }),
     adapter: z.string(),
+    residency: z.enum(["resident", "host", "paged"]).optional().openapi({
+      description: "Where the routed experts live",
+    }),
     chat: z.boolean().openapi({ description: "Whether the model has a chat template" }),
   }),
 }).openapi("Model");
@@ -94,6 +97,7 @@ function describe(service: Service, model: ModelInfo, created: number) {
       n_params: model.parameters,
       size: model.weightBytes,
       adapter: model.adapter,
+      ...(model.residency ? { residency: model.residency } : {}),
       chat: service.text.template !== null,
     },
   };

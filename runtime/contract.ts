@@ -123,6 +123,8 @@ export interface ModelInfo {
   readonly weightBytes: number;
   readonly adapter: string;
   readonly software: boolean;
+  /** Where the routed experts live, as `--residency` names it; absent in a dense model. */
+  readonly residency?: "resident" | "host" | "paged";
   /** Bytes of GPU memory that were planned with; absent where there is no plan. */
   readonly memoryBudget?: number;
 }

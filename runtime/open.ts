@@ -2,6 +2,7 @@
 import type { Counters, EngineStatus, ModelInfo } from "./contract.ts";
 import { EngineCore } from "./engine/core.ts";
 import { buildRunner, type BuiltRunner } from "./engine/build.ts";
+import { residencyLine } from "./engine/residency.ts";
 import { Warmth } from "./engine/warmth.ts";
 import type { OnRoute } from "./experts/trace.ts";
 import { openGpu } from "./gpu/device.ts";
@@ -67,7 +68,10 @@ export async function openEngine(
     );
   }
   const built = await buildRunner(gpu, snapshot, config, options, {
-    onPlan: (plan) => log(`memory plan:\n${planTable(plan)}`),
+    onPlan: (plan, residency) => {
+      log(`memory plan:\n${planTable(plan)}`);
+      if (residency) log(residencyLine(residency));
+    },
     onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
     log,
   });
@@ -92,6 +96,7 @@ export async function openEngine(
       adapter: gpu.name,
       software: gpu.software,
       memoryBudget: built.plan.budget,
+      ...(built.residency ? { residency: built.residency.mode } : {}),
     },
     counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
     lost,

@@ -4,8 +4,8 @@ import { MAX_AHEAD } from "./engine/pace.ts";
 import type { ExpertIo } from "./experts/read_way.ts";
 import type { KvFormat } from "./model/parts.ts";
 
-/** Which experts are on the GPU: whatever fits best, all from the start, or those that tokens have asked for. */
-export type Residency = "auto" | "resident" | "paged";
+/** Where experts are: whatever fits best, all on the GPU, all in host memory that the GPU reads, or in the snapshot. */
+export type Residency = "auto" | "resident" | "host" | "paged";
 
 /** What the engine is opened with. */
 export interface EngineOptions {
@@ -113,7 +113,7 @@ export const OPTION_TABLE: readonly Row[] = [
     flag: "residency",
     value: "MODE",
     fallback: "auto",
-    help: "experts on the GPU: resident loads all at start, paged each when a token asks for it",
+    help: "experts: resident on the GPU, in host RAM that it reads, or paged in from the snapshot",
   },
   {
     flag: "run-ahead",
@@ -154,7 +154,7 @@ export const OPTION_TABLE: readonly Row[] = [
 ];
 
 const EXPERT_IOS = ["auto", "pread", "cached", "mmap"] as const satisfies readonly ExpertIo[];
-const RESIDENCIES = ["auto", "resident", "paged"] as const satisfies readonly Residency[];
+const RESIDENCIES = ["auto", "resident", "host", "paged"] as const satisfies readonly Residency[];
 
 /**
  * Reads options from command-line arguments, then from the environment.

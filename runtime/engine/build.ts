@@ -26,6 +26,7 @@ import { HybridCache } from "../state/hybrid_cache.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
 import {
   expertBytes,
+  expertCounters,
   type ExpertPlaces,
   type ExpertSource,
   expertSource,
@@ -36,6 +37,7 @@ import type { ExpertStage } from "./expert_stage.ts";
 import { type ModelPlan, planModel } from "./model_plan.ts";
 import { GpuRunner, type RunnerParts } from "./runner.ts";
 import { Pace } from "./pace.ts";
+import { chooseResidency, type ResidencyChoice } from "./residency.ts";
 import { type OnProgress, openSite, type Site } from "./site.ts";
 
 /** Everything that runs a model. */
@@ -43,6 +45,8 @@ export interface BuiltRunner {
   readonly runner: GpuRunner;
   readonly cache: SequenceCache;
   readonly plan: MemoryPlan;
+  /** Where the routed experts live; null in a dense model. */
+  readonly residency: ResidencyChoice | null;
   /** Rows of a prompt that one step takes on this device. */
   readonly chunkRows: number;
   /** Pages experts; null in a dense model. */
@@ -56,7 +60,7 @@ export interface BuiltRunner {
 /** Told while the model is built. */
 export interface BuildHooks {
   /** Before anything is allocated. */
-  readonly onPlan: (plan: MemoryPlan) => void;
+  readonly onPlan: (plan: MemoryPlan, residency: ResidencyChoice | null) => void;
   readonly onProgress: OnProgress;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
@@ -77,6 +81,7 @@ interface Placed {
   /** How experts are read; null in a dense model. */
   readonly reading: ReadChoice | null;
   readonly experts: ExpertPlaces | null;
+  readonly residency: ResidencyChoice | null;
 }
 
 /**
@@ -94,8 +99,9 @@ export async function buildRunner(
   const site = openSite(gpu, snapshot, config, options);
   const source = expertSource(site);
   const plan = await planModel(site);
-  onPlan(plan.memory);
-  const placed = await place(site, source, plan, onProgress);
+  const residency = source && await chooseResidency(site, source, plan.memory);
+  onPlan(plan.memory, residency);
+  const placed = await place(site, { source, residency }, plan, onProgress);
   if (placed.reading) log(readChoiceLine(placed.reading));
   const kernels = new KernelCache(gpu.device);
   const readback = await openReadback(site, plan);
@@ -124,18 +130,20 @@ export async function buildRunner(
     runner,
     cache,
     plan: plan.memory,
+    residency: placed.residency,
     chunkRows: plan.bounds.maxRows,
     pager,
     stage,
     counters: () => ({
       ...runner.counters,
-      ...pager?.counters,
+      ...(placed.source && placed.experts && expertCounters(placed.source, placed.experts)),
       ...cacheCounters(cache, plan),
       ...readCounters(site, plan, placed),
       pipelines: kernels.size,
     }),
     close: async () => {
       await readback.close();
+      await placed.experts?.meter?.close();
       copies.destroy();
       site.memory.destroy();
     },
@@ -145,7 +153,7 @@ export async function buildRunner(
 /** Loads the trunk and allocates everything else. */
 async function place(
   site: Site,
-  source: ExpertSource | null,
+  { source, residency }: Pick<Placed, "source" | "residency">,
   { memory: plan, bounds, trunkBytes, ahead }: ModelPlan,
   onProgress: OnProgress,
 ): Promise<Placed> {
@@ -165,8 +173,9 @@ async function place(
   const reading = source && mlp.kind === "moe"
     ? await chooseReadWay(source.reader, options.expertIo, { layers, experts: mlp.experts })
     : null;
-  const experts = source && await placeExperts(site, source, plan.expertSlots, onBytes);
-  return { trunk, trunkRead: loaded, caches, scratch, steps, source, reading, experts };
+  const places = { count: plan.expertSlots, inHost: residency?.mode === "host" };
+  const experts = source && await placeExperts(site, source, places, onBytes);
+  return { trunk, trunkRead: loaded, caches, scratch, steps, source, reading, experts, residency };
 }
 
 /** The programs of the forward pass and of sampling. */
@@ -220,12 +229,12 @@ async function openReadback(
 async function preload(
   site: Site,
   { memory: plan }: ModelPlan,
-  { source, experts }: Placed,
+  { source, experts, residency }: Placed,
   onProgress: OnProgress,
 ): Promise<void> {
-  const { residency } = site.options;
-  if (!source || !experts || !plan.allResident || residency === "paged") return;
-  if (residency === "auto" && expertBytes(site, source) > PRELOAD_BYTES) return;
+  const holdsAll = residency?.mode === "host" || plan.allResident;
+  if (!source || !experts || !holdsAll || residency?.mode === "paged") return;
+  if (site.options.residency === "auto" && expertBytes(site, source) > PRELOAD_BYTES) return;
   await experts.pager.loadAll((done, total) => onProgress("experts", done, total));
 }
 

@@ -1,6 +1,8 @@
 /** Puts together what keeps a model's routed experts: the reader, the slots, the pager and the stage. @module */
 import type { ExpertLayout } from "../../shaders/common/expert_layout.ts";
+import { FillMeter } from "../experts/fill_meter.ts";
 import { GpuSlots } from "../experts/gpu_slots.ts";
+import { HostStore } from "../experts/host_store.ts";
 import { ExpertPager } from "../experts/pager.ts";
 import { ExpertReader } from "../experts/reader.ts";
 import type { Readback } from "../gpu/readback.ts";
@@ -22,7 +24,10 @@ export interface ExpertSource {
 /** The experts' places on the GPU and who fills them. */
 export interface ExpertPlaces {
   readonly slots: GpuSlots;
+  /** Fills the slots; where the GPU does that by itself, the places in host memory. */
   readonly pager: ExpertPager;
+  /** What the GPU did by itself; null where it does not. */
+  readonly meter: FillMeter | null;
 }
 
 /**
@@ -43,31 +48,52 @@ export function expertBytes({ config }: Site, { mlp, reader }: ExpertSource): nu
 }
 
 /**
- * Allocates `count` slots a layer and fills those of the shared experts; `onBytes` is told what was read.
+ * Allocates `count` slots a layer and fills those of the shared experts; `onBytes` is told what was read. With `inHost`
+ * the GPU pages by itself, and the pager has a place in host memory for every expert.
  * @throws {WeightsError} if a shared expert cannot be read or is not finite
  */
 export async function placeExperts(
-  { gpu, memory, config: { layers } }: Site,
+  { gpu: { device }, memory, config: { layers } }: Site,
   { mlp: { experts, topK }, reader, sharedInSlots }: ExpertSource,
-  count: number,
+  { count, inHost }: { readonly count: number; readonly inHost: boolean },
   onBytes: (bytes: number) => void,
 ): Promise<ExpertPlaces> {
   const layout: ExpertLayout = reader.layout;
-  const sizes = { layers, experts, slots: count, shared: sharedInSlots };
-  const slots = new GpuSlots(memory, gpu.device.queue, layout, sizes);
+  const { queue } = device;
+  const sizes = { layers, experts, slots: count, topK };
+  const sharedSlot = sharedInSlots ? count : null;
+  const store = inHost ? new HostStore(memory, queue, layout, { ...sizes, sharedSlot }) : null;
+  const pools = { ...sizes, shared: sharedInSlots, host: store?.layers ?? [] };
+  const slots = new GpuSlots(memory, queue, layout, pools);
   for (let layer = 0; sharedInSlots && layer < layers; layer++) {
     onBytes(await reader.loadShared(layer, (bytes) => slots.writeShared(layer, bytes)));
   }
+  const filled = store ?? slots;
   const pager = new ExpertPager({
-    layers,
-    experts,
-    slots: count,
-    topK,
+    ...sizes,
+    slots: inHost ? experts : count,
     load: (layer, expert, slot) =>
-      reader.load(layer, expert, (bytes) => slots.write(layer, slot, bytes)),
-    writeTable: (layer, table) => slots.writeTable(layer, table),
+      reader.load(layer, expert, (bytes) => filled.write(layer, slot, bytes)),
+    writeTable: (layer, table) => filled.writeTable(layer, table),
   });
-  return { slots, pager };
+  return { slots, pager, meter: store && await FillMeter.open(device, store) };
+}
+
+/** Totals since start, of the slots on the GPU; `host` ones where there are places in host memory beside them. */
+export function expertCounters(
+  { reader: { layout } }: ExpertSource,
+  { pager: { counters }, meter }: ExpertPlaces,
+): Record<string, number> {
+  if (!meter) return { ...counters };
+  const { misses, bytes } = counters;
+  const fills = meter.read();
+  return {
+    ...counters,
+    ...fills,
+    bytes: fills.misses * layout.byteLength,
+    hostLoads: misses,
+    hostBytes: bytes,
+  };
 }
 
 /** The stage that runs the layers while experts are paged. */

@@ -87,7 +87,7 @@ function allocateParts(
       `Cannot place experts of ${stride} bytes: the device binds at most ${memory.maxBinding}`,
     );
   }
-  const parts = [];
+  const parts: HostExperts["parts"][number][] = [];
   for (let firstPlace = 0; firstPlace < experts; firstPlace += most) {
     const places = Math.min(most, experts - firstPlace);
     const label = `host experts ${layer}.${parts.length}`;

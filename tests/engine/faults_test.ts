@@ -43,11 +43,12 @@ Deno.test("a NaN in the trunk is refused at start, naming tensor and file", asyn
   });
 });
 
-for (const vram of ["1G", "paged"]) {
-  Deno.test(`a NaN in an expert ends the requests that need it and no others, ${vram}`, async () => {
+for (const residency of ["resident", "paged", "host"] as const) {
+  Deno.test(`a NaN in an expert ends the requests that need it and no others, ${residency}`, async () => {
     const whole = await openTestEngine(dir);
     const experts = whole.runner.plan.rows.find(([purpose]) => purpose === "experts")!;
-    const budget = vram === "paged" ? String(whole.runner.plan.total - experts[2] / 2) : vram;
+    const half = String(whole.runner.plan.total - experts[2] / 2);
+    const vram = residency === "resident" ? "1G" : half;
     const alone: Completion[] = [];
     for (let id = 0; id < 24; id++) {
       alone.push(await complete(whole, greedy([id], { maxTokens: 1 })));
@@ -55,7 +56,7 @@ for (const vram of ["1G", "paged"]) {
     await whole.close();
     await withCopy(async (folder) => {
       damage(folder, expertOf(0, 3));
-      const engine = await openTestEngine(folder, { vram: budget });
+      const engine = await openTestEngine(folder, { vram, residency });
       const outcomes = await Promise.all(
         alone.map((_, id) =>
           complete(engine, greedy([id], { maxTokens: 1 })).catch((error) => error)

@@ -27,7 +27,7 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
       [["--kv", "f8"], 'Cannot read --kv: found "f8", wanted f32 or f16'],
       [
         ["--residency", "all"],
-        'Cannot read --residency: found "all", wanted auto or resident or paged',
+        'Cannot read --residency: found "all", wanted auto or resident or host or paged',
       ],
       [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
       [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
