@@ -27,7 +27,7 @@ export function expertsCase(sizes: ExpertsShape, rows: number): KernelCase {
   const used = Math.min(experts, rows * topK) + 1;
   const ranks = topK + 1;
   return {
-    name: `experts ${topK} of ${experts}, shared, [${dff}, ${hidden}] fp8, ${rows} ${
+    name: `experts [${dff}, ${hidden}] fp8, ${topK} and the shared, ${rows} ${
       rows === 1 ? "row" : "rows"
     }`,
     bytes: used * layout.byteLength,
