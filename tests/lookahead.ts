@@ -4,6 +4,9 @@
  *
  *     deno run -A tests/lookahead.ts SNAPSHOT [prompts.jsonl]
  *
+ * A line of prompts is an array of token ids or an object with `tokens`; the longest one is taken. Without a file it is
+ * the snapshot's expect.jsonl, or else what the model itself answers to a few questions.
+ *
  * @module
  */
 import { matmulNaive } from "../shaders/matmul/naive.ts";
@@ -13,7 +16,9 @@ import { type ModelConfig, parseConfig } from "../runtime/model/config.ts";
 import { emptyState, naiveForward, type NaiveModel } from "../runtime/model/naive.ts";
 import { NaiveWeights } from "../runtime/model/naive_weights.ts";
 import { layerPrefix, textPrefix } from "../runtime/model/names.ts";
+import { TextModel } from "../runtime/mod.ts";
 import { openSnapshot } from "../weights/mod.ts";
+import { complete, greedy, openTestEngine } from "./engine_fixture.ts";
 
 /** How good a guess is; shares of 1. */
 export interface Recall {
@@ -157,15 +162,55 @@ export function openNaive(dir: string): NaiveModel & Disposable {
   return { config, weights: new NaiveWeights(snapshot), [Symbol.dispose]: () => snapshot.close() };
 }
 
-if (import.meta.main) {
-  const [dir = "weights/demo", file = `${dir}/expect.jsonl`] = Deno.args;
+const QUESTIONS = [
+  "Who are you?",
+  "What is 17 + 25? Think first.",
+  "Tell me a story about a fox.",
+  "List three colours.",
+  "Sort these numbers: 9, 4, 7, 1.",
+  "Say hello in French.",
+];
+const ANSWER_TOKENS = 120;
+
+/** The questions with the model's own greedy answers, one after the other. */
+async function conversations(dir: string): Promise<number[]> {
+  const text = await TextModel.load(dir);
+  const engine = await openTestEngine(dir);
+  const tokens: number[] = [];
+  try {
+    for (const content of QUESTIONS) {
+      const { ids } = text.encodeChat([{ role: "user", content }]);
+      const answer = await complete(engine, greedy([...ids], { maxTokens: ANSWER_TOKENS }));
+      tokens.push(...ids, ...answer.tokens);
+    }
+  } finally {
+    await engine.close();
+  }
+  return tokens;
+}
+
+/** The longest prompt of a file. */
+function longestPrompt(file: string): number[] {
   const lines = Deno.readTextFileSync(file).trimEnd().split("\n").map((line) => JSON.parse(line));
   const prompts: number[][] = lines.map((line) => Array.isArray(line) ? line : line.tokens ?? []);
-  const longest = prompts.reduce((a, b) => a.length > b.length ? a : b);
+  return prompts.reduce((a, b) => a.length > b.length ? a : b);
+}
+
+function hasFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+if (import.meta.main) {
+  const [dir = "weights/demo", file = `${dir}/expect.jsonl`] = Deno.args;
+  const tokens = hasFile(file) ? longestPrompt(file) : await conversations(dir);
   using model = openNaive(dir);
-  const { recalls, repeated, chance, onDemand, guessing } = measureLookahead(model, longest);
+  const { recalls, repeated, chance, onDemand, guessing } = measureLookahead(model, tokens);
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`.padStart(8);
-  console.log(`${dir}, ${longest.length} tokens`);
+  console.log(`${dir}, ${tokens.length} tokens`);
   for (const { distance, all, missing } of recalls) {
     console.log(`${distance} ahead: ${percent(all)} of all, ${percent(missing)} of the missing`);
   }
