@@ -6,7 +6,11 @@ import { type Checkpoint, checkpoints, makeCheckpoint } from "./checkpoints.ts";
 import { type KernelReport, runKernels } from "./kernels.ts";
 import { type ModelResult, runModel } from "./models.ts";
 import { BENCH_HELP, type BenchOptions, parseBenchOptions, type Part } from "./options.ts";
-import { ceilingLine, kernelLine, modelLines } from "./report.ts";
+import { type PagingResult, runPaging } from "./paging.ts";
+import { ceilingLine, kernelLine, modelLines, pagingLines, startLine } from "./report.ts";
+import { rooflineSvg } from "./roofline.ts";
+import { type Start, type StartResult, timeColdStarts, timeStarts } from "./startup.ts";
+import { targetLines, targets } from "./targets.ts";
 
 const MODEL_PARTS: readonly Part[] = ["decode", "context", "prefill", "batch"];
 
@@ -15,16 +19,26 @@ export interface BenchReport {
   readonly adapter: string;
   readonly kernels: KernelReport | null;
   readonly models: readonly ModelResult[];
+  readonly paging: readonly PagingResult[];
+  readonly starts: readonly StartResult[];
 }
 
 async function main(options: BenchOptions): Promise<void> {
-  const { parts, json } = options;
-  const { adapter, software, kernels } = await benchKernels(options);
+  const { parts, json, svg } = options;
+  const { adapter, software, maxBinding, kernels } = await benchKernels(options);
   const list = checkpoints(options.dir).filter(({ name }) => name.includes(options.model));
   const models = MODEL_PARTS.some((part) => parts.has(part))
     ? await benchModels(list, options, software)
     : [];
-  const report: BenchReport = { adapter, kernels, models };
+  const paging = parts.has("paging") ? await benchPaging(list, options, maxBinding) : [];
+  const starts = parts.has("start") ? await benchStarts(options) : [];
+  const report: BenchReport = { adapter, kernels, models, paging, starts };
+  console.log(targetLines(targets(report)));
+  if (svg !== null && kernels) {
+    const title = "Kernels on the shapes of 35B-A3B under the roofline";
+    const subtitle = `${adapter}; medians of ${options.runs} runs`;
+    Deno.writeTextFileSync(svg, rooflineSvg(kernels, { title, subtitle }));
+  }
   if (json !== null) Deno.writeTextFileSync(json, JSON.stringify(report, null, 2) + "\n");
 }
 
@@ -32,13 +46,14 @@ async function main(options: BenchOptions): Promise<void> {
 async function benchKernels({ parts, runs }: BenchOptions) {
   const bench = await Bench.open(runs);
   try {
-    const { name: adapter, software } = bench.gpu;
+    const { name: adapter, software, maxBinding } = bench.gpu;
+    const device = { adapter, software, maxBinding };
     console.log(`adapter: ${adapter}`);
-    if (!parts.has("kernels")) return { adapter, software, kernels: null };
+    if (!parts.has("kernels")) return { ...device, kernels: null };
     console.log("kernels on the shapes of 35B-A3B");
     const kernels = await runKernels(bench, (result) => console.log(kernelLine(result)));
     console.log(ceilingLine(kernels));
-    return { adapter, software, kernels };
+    return { ...device, kernels };
   } finally {
     await bench.close();
   }
@@ -60,6 +75,44 @@ async function benchModels(
     }
   } finally {
     await alone.close();
+  }
+  return results;
+}
+
+async function benchPaging(
+  list: readonly Checkpoint[],
+  { budgets, runs }: BenchOptions,
+  maxBinding: number,
+): Promise<PagingResult[]> {
+  const results: PagingResult[] = [];
+  // One of each kind: a larger head changes nothing about experts.
+  const kinds = list.filter(({ realSizes }, i) =>
+    list.findIndex((other) => other.realSizes === realSizes) === i
+  );
+  for (const checkpoint of kinds) {
+    makeCheckpoint(checkpoint, console.error);
+    const result = await runPaging(checkpoint, { budgets, runs, maxBinding });
+    results.push(result);
+    console.log(pagingLines(result));
+  }
+  return results;
+}
+
+async function benchStarts({ runs, startModel }: BenchOptions): Promise<StartResult[]> {
+  const starts: Start[] = [{ name: "demo", args: [] }];
+  if (startModel !== null) starts.push({ name: startModel, args: ["--model", startModel] });
+  const results: StartResult[] = [];
+  console.log("start of ./deploy/run serve");
+  for (const start of starts) {
+    const warm = await timeStarts(start, runs);
+    console.log(startLine(warm));
+    results.push(warm);
+    const cold = await timeColdStarts(start, runs);
+    if (typeof cold === "string") console.log(`  cold page cache left out: ${cold}`);
+    else {
+      console.log(startLine(cold));
+      results.push(cold);
+    }
   }
   return results;
 }

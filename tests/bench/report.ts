@@ -2,6 +2,8 @@
 import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
 import type { ModelResult, Row } from "./models.ts";
+import type { PagingResult } from "./paging.ts";
+import type { StartResult } from "./startup.ts";
 import { isFigure } from "./timing.ts";
 
 /** One kernel's line. */
@@ -39,6 +41,31 @@ export function modelLines(result: ModelResult): string {
   ].join("\n");
 }
 
+/** A model under several budgets, line by line. */
+export function pagingLines({ name, experts, prompts, tokens, rows }: PagingResult): string {
+  return [
+    `paging of ${name}: ${experts} experts a layer, ${prompts} prompts, ${tokens} tokens from a cold start`,
+    ...rows.map((row) => {
+      const { slots, hitRate, predictedHitRate, bytes, predictedBytes, rate, residentRate } = row;
+      return [
+        `  ${String(slots).padStart(3)} slots: ${points(hitRate)} hits (replay ${
+          points(predictedHitRate)
+        })`,
+        `${digits(bytes / 1e6)} MB loaded (replay ${digits(predictedBytes / 1e6)})`,
+        `decode ${digits(rate)} tokens/s against ${digits(residentRate)} all resident`,
+      ].join(", ");
+    }),
+  ].join("\n");
+}
+
+/** One kind of start. */
+export function startLine({ name, cache, runs, ...seconds }: StartResult): string {
+  const { listening, ready, firstToken } = seconds;
+  return `  ${name}, ${cache} page cache: listening after ${digits(listening)} s, ready after ${
+    digits(ready)
+  } s, first token after ${digits(firstToken)} s, medians of ${runs}`;
+}
+
 /** Three digits that count. */
 export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
@@ -47,6 +74,10 @@ export function digits(value: number): string {
 /** A share in percent. */
 export function percent(share: number): string {
   return `${(100 * share).toFixed(0)} %`;
+}
+
+function points(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
 }
 
 function rows(what: string, unit: string, list: readonly Row[]): string[] {
