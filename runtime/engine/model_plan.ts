@@ -52,7 +52,7 @@ export async function planModel({ gpu, snapshot, config, options }: Site): Promi
 }
 
 /** The plan with all that running ahead takes; null where it would cost experts, context or more than a binding. */
-function planAhead(input: Omit<PlanInput, "budget">, plain: MemoryPlan): MemoryPlan | null {
+export function planAhead(input: Omit<PlanInput, "budget">, plain: MemoryPlan): MemoryPlan | null {
   const { budget, contextLength: context, allResident } = plain;
   if (!allResident) return null;
   const memory = planMemory({ ...input, context, budget: Infinity });

@@ -1,8 +1,15 @@
 /** What to change where a model does not fit or has to page. @module */
 import { size } from "../plan.ts";
 import { ASSUMED } from "./devices.ts";
+import { HOST_RESERVE } from "./paging.ts";
 import { digits } from "./derived.ts";
-import { estimate, type Forecast, type ForecastRequest, memoryInput } from "./forecast.ts";
+import {
+  estimate,
+  type Forecast,
+  type ForecastRequest,
+  memoryInput,
+  pagingOf,
+} from "./forecast.ts";
 
 /** Something a user can turn. */
 interface Change {
@@ -75,18 +82,22 @@ function longerSteps(request: ForecastRequest, { speed, plan }: Forecast): strin
   ];
 }
 
-function hostMemory(request: ForecastRequest, { speed }: Forecast): string[] {
+/** Host memory for a copy of every expert, which the device reads by itself. */
+function hostMemory(request: ForecastRequest, { speed, plan, device }: Forecast): string[] {
   const { experts } = memoryInput(request);
-  if (!experts || speed!.diskRate.value === 0) return [];
-  const bytes = experts.layers * experts.count * experts.stride + 4 * 2 ** 30;
+  if (!experts || plan!.allResident || pagingOf(request, experts) === "host") return [];
+  const bytes = experts.layers * experts.count * experts.stride + HOST_RESERVE;
   const gib = HOST_SIZES.find((gib) => gib * 2 ** 30 >= bytes);
-  const other = estimate({ ...request, device: { ...request.device, ram: null } }).speed!;
+  const ram = gib === undefined ? bytes : gib * 2 ** 30;
+  const other = estimate({ ...request, paging: null, device: { ...device, ram } }).speed!;
   const then = [other.tokensPerSecond.value, other.prefillTokensPerSecond.value] as const;
   const now = [speed!.tokensPerSecond.value, speed!.prefillTokensPerSecond.value] as const;
   if (then[0] < now[0] * WORTH && then[1] < now[1] * WORTH) return [];
   return [
-    `a host with ${gib === undefined ? size(bytes) : `${gib} GiB`} keeps every expert in memory: ` +
-    `${digits(then[0])} tokens/s, prompts at ${digits(then[1])}`,
+    `--ram ${
+      Math.ceil(ram / 2 ** 30)
+    }G: a host with so much keeps a copy of every expert for the GPU ` +
+    `to read, as far as the card can: ${digits(then[0])} tokens/s, prompts at ${digits(then[1])}`,
   ];
 }
 

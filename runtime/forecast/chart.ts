@@ -2,7 +2,13 @@
 import { LONGEST_DEFAULT_CONTEXT } from "../plan.ts";
 import { type CurvePoint, vramCurve } from "./curve.ts";
 import { decimal, digits } from "./derived.ts";
-import { estimate, type Forecast, type ForecastRequest } from "./forecast.ts";
+import {
+  estimate,
+  type Forecast,
+  type ForecastRequest,
+  memoryInput,
+  pagingOf,
+} from "./forecast.ts";
 import { pagingRates } from "./paging.ts";
 import { element, label, line, niceTicks, path, picture, type Point } from "./svg.ts";
 
@@ -87,9 +93,10 @@ function scalesFor(
   };
 }
 
-function heading(title: string, { choice, device }: ForecastRequest): string[] {
+function heading(title: string, request: ForecastRequest): string[] {
+  const { choice, device } = request;
   const host = device.ram === null ? "" : `, host with ${gibibytes(device.ram)} GiB`;
-  const rate = pagingRates(device).memory;
+  const rate = pagingRates(device, pagingOf(request, memoryInput(request).experts)).memory;
   return [
     label([LEFT, 28], title, { class: "ink", "font-size": "17px", "font-weight": "600" }),
     label(

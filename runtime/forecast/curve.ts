@@ -1,7 +1,7 @@
 /** Speed over the memory of a card. @module */
 import { PlanError, type PlanInput, planMemory } from "../plan.ts";
 import { decodeSpeed } from "./decode.ts";
-import { type ForecastRequest, memoryInput } from "./forecast.ts";
+import { type ForecastRequest, memoryInput, pagingOf } from "./forecast.ts";
 
 /** One card. */
 export interface CurvePoint {
@@ -30,14 +30,16 @@ export function vramCurve(request: ForecastRequest, { from, to }: CurveRange): C
 }
 
 function pointAt(
-  { subject: { config }, device }: ForecastRequest,
+  request: ForecastRequest,
   plan: Omit<PlanInput, "budget">,
   vram: number,
 ): CurvePoint[] {
+  const { subject: { config }, device } = request;
+  const paging = pagingOf(request, plan.experts);
   const slots = slotsAt(plan, Math.ceil(vram * device.usable));
   if (slots === null) return [];
   const at = (unconnected: boolean) =>
-    decodeSpeed({ config, plan, slots, device }, { sequences: 1, context: 0, unconnected })
+    decodeSpeed({ config, plan, slots, device, paging }, { sequences: 1, context: 0, unconnected })
       .tokensPerSecond.value;
   return [{ vram, rate: at(false), least: at(true) }];
 }

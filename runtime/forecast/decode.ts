@@ -3,7 +3,7 @@ import type { ModelConfig } from "../model/config.ts";
 import type { PlanInput } from "../plan.ts";
 import { decimal, type Derived, digits, percent, time } from "./derived.ts";
 import type { Device } from "./devices.ts";
-import { distinctExperts, pagingRates, type Sources, sourcesOf } from "./paging.ts";
+import { distinctExperts, type Paging, pagingRates, type Sources, sourcesOf } from "./paging.ts";
 
 /** What a speed is predicted from. */
 export interface SpeedInput {
@@ -12,6 +12,7 @@ export interface SpeedInput {
   /** Expert slots of each layer. */
   readonly slots: number;
   readonly device: Device;
+  readonly paging: Paging;
 }
 
 /** Sequences that decode together, and the tokens before each. */
@@ -20,6 +21,8 @@ export interface DecodeLoad {
   readonly context: number;
   /** Texts that have nothing in common. */
   readonly unconnected?: boolean;
+  /** Sequences that have nothing in common with each other. */
+  readonly apart?: boolean;
 }
 
 /** One step of decoding. */
@@ -39,17 +42,20 @@ export interface DecodeSpeed {
 export const BANDWIDTH_SHARE = 0.5;
 /** Dispatches of a DeltaNet layer, an attention layer, and of embedding, head and sampling. */
 const DISPATCHES = { linear: 7, full: 9, rest: 9 } as const;
+/** Dispatches of a layer whose missing experts the device copies by itself. */
+const FILL_DISPATCHES = 2;
 /** Seconds of a stop for missing experts beside the copies: one read-back, one more submission. */
 const STOP_SECONDS = 2e-4;
 
 /** The speed of decoding. */
 export function decodeSpeed(input: SpeedInput, load: DecodeLoad): DecodeSpeed {
-  const { config, plan: { experts }, slots, device } = input;
+  const { config, plan: { experts }, slots, device, paging } = input;
   const { sequences } = load;
   const bytes = bytesOfStep(input, load);
-  const sources = experts && sourcesOf({ ...load, experts, slots, device });
+  const sources = experts && sourcesOf({ ...load, experts, slots, device, paging });
   const paged = pagedBytes(input, sequences, sources);
-  const dispatches = dispatchesOf(config);
+  const filling = paging === "host" && sources !== null && sources.hits.value < 1;
+  const dispatches = dispatchesOf(config) + (filling ? FILL_DISPATCHES * config.layers : 0);
   const reading = bytes.value / (device.bandwidth * BANDWIDTH_SHARE);
   const starting = dispatches * device.dispatch;
   const terms = [
@@ -129,19 +135,23 @@ function pagedBytes(
 }
 
 /** Seconds that a step waits for experts; nothing overlaps them. */
-function waitOf({ plan, device }: SpeedInput, sequences: number, sources: Sources): Derived {
+function waitOf(
+  { plan, device, paging }: SpeedInput,
+  sequences: number,
+  sources: Sources,
+): Derived {
   const { layers, stride } = plan.experts!;
   const distinct = distinctExperts(plan.experts!, sequences);
-  const rates = pagingRates(device);
+  const rates = pagingRates(device, paging);
   const bytes = layers * distinct * stride;
   const memory = bytes * sources.fromMemory / rates.memory;
   const disk = bytes * sources.fromDisk.value / rates.disk;
-  const stops = layers * (1 - sources.hits.value ** distinct);
+  const stops = paging === "host" ? 0 : layers * (1 - sources.hits.value ** distinct);
   const stopping = stops * STOP_SECONDS;
   const terms = [
     ...(memory > 0 ? [`${time(memory)} to page in at ${decimal(rates.memory)}/s`] : []),
     ...(disk > 0 ? [`${time(disk)} from the disk at ${decimal(rates.disk)}/s`] : []),
-    `${time(stopping)} for ${digits(stops)} stops`,
+    ...(stops > 0 ? [`${time(stopping)} for ${digits(stops)} stops`] : []),
   ];
   return { value: memory + disk + stopping, formula: terms.join(" + ") };
 }

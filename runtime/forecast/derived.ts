@@ -22,7 +22,8 @@ export function decimal(bytes: number): string {
 /** Seconds for people. */
 export function time(seconds: number): string {
   if (seconds >= 100) return `${(seconds / 60).toFixed(1)} min`;
-  return seconds >= 1 ? `${digits(seconds)} s` : `${digits(seconds * 1000)} ms`;
+  if (seconds >= 1) return `${digits(seconds)} s`;
+  return seconds >= 1e-4 ? `${digits(seconds * 1e3)} ms` : `${digits(seconds * 1e6)} us`;
 }
 
 /** A share of one. */

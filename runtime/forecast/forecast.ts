@@ -1,11 +1,13 @@
 /** Says before anything is downloaded what of a model fits a device and how fast it should be. @module */
 import { type MemoryPlan, PlanError, type PlanInput, planMemory } from "../plan.ts";
 import { type PlanChoice, planInput } from "../plan_input.ts";
+import { planAhead } from "../engine/model_plan.ts";
 import { adviceFor } from "./advice.ts";
 import { decodeSpeed, type SpeedInput } from "./decode.ts";
 import { decimal, type Derived, digits, time } from "./derived.ts";
 import type { Device } from "./devices.ts";
 import { memoryFormulas } from "./memory.ts";
+import { hostHoldsAll, type Paging } from "./paging.ts";
 import { prefillSpeed } from "./prefill.ts";
 import type { Subject } from "./subject.ts";
 
@@ -13,6 +15,10 @@ import type { Subject } from "./subject.ts";
 export interface ForecastRequest {
   readonly subject: Subject;
   readonly choice: PlanChoice;
+  /** Whether decoding runs ahead of the host, where there is room for what that takes. */
+  readonly ahead: boolean;
+  /** Null: the device, if it is known that the host's memory holds every expert. */
+  readonly paging: Paging | null;
   readonly device: Device;
 }
 
@@ -58,8 +64,8 @@ export interface ForecastSpeed {
   readonly tokensPerSecond: Speed;
   /** The same after a context of full length. */
   readonly atFullContext: Derived;
-  /** Of all sequences together. */
-  readonly together: Derived;
+  /** Of all sequences together; at least, where they have nothing in common. */
+  readonly together: Speed;
   /** If only the device's bandwidth counted and nothing were paged. */
   readonly ceiling: Derived;
   readonly prefillTokensPerSecond: Derived;
@@ -81,7 +87,7 @@ export function estimate(request: ForecastRequest): Forecast {
   const { subject, choice, device } = request;
   const input = memoryInput(request);
   const budget = Math.floor(device.vram * device.usable);
-  const plan = planOrNull(input, budget);
+  const plan = planWithAhead(request, planOrNull(input, budget));
   return {
     title: subject.title,
     device,
@@ -97,11 +103,7 @@ export function estimate(request: ForecastRequest): Forecast {
     },
     least: leastBudget(input),
     everything: planMemory({ ...input, budget: Infinity }).total,
-    loadSeconds: {
-      value: input.trunk / device.disk,
-      formula: `${decimal(input.trunk)} / ${decimal(device.disk)}/s from the disk; no expert is ` +
-        "read before a token asks for it",
-    },
+    loadSeconds: loadSeconds(request, input, plan),
     speed: plan && speedOf(request, plan),
     advice: [],
   };
@@ -114,6 +116,47 @@ export function memoryInput(
   return planInput(subject.config, subject.tensors, choice);
 }
 
+/** Who brings missing experts. */
+export function pagingOf(
+  { paging, device }: ForecastRequest,
+  experts: PlanInput["experts"],
+): Paging {
+  return paging ?? (experts && hostHoldsAll(experts, device) ? "host" : "paged");
+}
+
+/** As `memoryInput`, with what running ahead takes. */
+function aheadInput({ subject, choice, ahead }: ForecastRequest): Omit<PlanInput, "budget"> {
+  return planInput(subject.config, subject.tensors, { ...choice, ahead });
+}
+
+/** Running ahead takes what is left over, never what experts need. */
+function planWithAhead(request: ForecastRequest, plain: MemoryPlan | null): MemoryPlan | null {
+  return request.ahead && plain ? planAhead(aheadInput(request), plain) ?? plain : plain;
+}
+
+function loadSeconds(
+  request: ForecastRequest,
+  { trunk, experts }: Omit<PlanInput, "budget">,
+  plan: MemoryPlan | null,
+): Derived {
+  const { disk } = request.device;
+  const copied = experts && plan && !plan.allResident && pagingOf(request, experts) === "host"
+    ? experts.layers * experts.count * experts.stride
+    : 0;
+  return copied > 0
+    ? {
+      value: (trunk + copied) / disk,
+      formula: `(${decimal(trunk)} + ${decimal(copied)} of experts for the host's memory) / ${
+        decimal(disk)
+      }/s from the disk, less where it is in the page cache`,
+    }
+    : {
+      value: trunk / disk,
+      formula: `${decimal(trunk)} / ${decimal(disk)}/s from the disk; no expert is read before a ` +
+        "token asks for it",
+    };
+}
+
 function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {
   const { subject, choice, device } = request;
   const { config, activeWeights: weights } = subject;
@@ -122,11 +165,14 @@ function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {
     plan: memoryInput(request),
     slots: plan.expertSlots,
     device,
+    paging: pagingOf(request, memoryInput(request).experts),
   };
   const one = decodeSpeed(input, { sequences: 1, context: 0 });
   const unconnected = decodeSpeed(input, { sequences: 1, context: 0, unconnected: true });
   const full = decodeSpeed(input, { sequences: 1, context: plan.contextLength });
-  const together = decodeSpeed(input, { sequences: choice.maxSequences, context: 0 });
+  const sequences = choice.maxSequences;
+  const together = decodeSpeed(input, { sequences, context: 0 });
+  const apart = decodeSpeed(input, { sequences, context: 0, apart: true });
   const chunk = choice.chunkRows;
   const prefill = prefillSpeed({ ...input, weights }, { tokens: PROMPT, chunk });
   const first = PROMPT / prefill.value + 1 / one.tokensPerSecond.value;
@@ -139,7 +185,7 @@ function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {
     pagedBytesPerToken: one.paged,
     tokensPerSecond: { ...one.tokensPerSecond, least: unconnected.tokensPerSecond.value },
     atFullContext: full.tokensPerSecond,
-    together: together.tokensPerSecond,
+    together: { ...together.tokensPerSecond, least: apart.tokensPerSecond.value },
     ceiling: one.ceiling,
     prefillTokensPerSecond: prefill,
     firstTokenSeconds: {

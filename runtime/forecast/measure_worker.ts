@@ -11,7 +11,7 @@ declare const self: {
 try {
   const gpu = await openGpu();
   const rates = await measureRates(gpu);
-  self.postMessage({ rates, maxBinding: gpu.maxBinding });
+  self.postMessage({ rates, maxBinding: gpu.maxBinding, software: gpu.software });
   gpu.device.destroy();
 } catch (error) {
   self.postMessage({ error: (error as Error).message });

@@ -16,8 +16,12 @@ export function memoryFormulas(
   const tokens = plan.kvPages * input.pageTokens;
   return {
     trunk: `all tensors but routed experts and embedding table, vectors as f32`,
+    embedding: "its table, so that the next token need not wait for the host",
     activations: `buffers of a step of up to ${choice.chunkRows} rows, logits of 16`,
-    states: `2 x ${choice.maxSequences} sequences x ${linear} DeltaNet layers x ` +
+    states:
+      `${
+        plan.stateSlots / choice.maxSequences
+      } x ${choice.maxSequences} sequences x ${linear} DeltaNet layers x ` +
       `(${delta.valueHeads} x ${delta.keyDim} x ${delta.valueDim} + ${delta.convKernel} x ` +
       `${channels}) x 4 bytes`,
     KV:

@@ -7,6 +7,8 @@ export interface MeasuredDevice {
   readonly rates: Rates;
   /** Largest storage binding, bytes. */
   readonly maxBinding: number;
+  /** Whether shaders run on the CPU. */
+  readonly software: boolean;
 }
 
 /** A device by its measured rates and the memory that is planned with. */

@@ -5,7 +5,15 @@ import type { Device } from "./devices.ts";
 import { hitRate, leastHitRate } from "./hit_rate.ts";
 
 /** Bytes of the host's memory that are not page cache: the system, this process, its state cache. */
-const HOST_RESERVE = 4 * 2 ** 30;
+export const HOST_RESERVE = 4 * 2 ** 30;
+
+/** Whether a copy of every expert fits the host's memory, of which the size is known. */
+export function hostHoldsAll(
+  experts: NonNullable<PlanInput["experts"]>,
+  device: Pick<Device, "ram">,
+): boolean {
+  return device.ram !== null && cachedShare(experts, device) === 1;
+}
 
 /** Share of the routed experts that the host's page cache holds; all where its memory is not known. */
 export function cachedShare(
@@ -33,22 +41,28 @@ export interface Residency {
   readonly device: Pick<Device, "ram">;
   /** Sequences that decode together. */
   readonly sequences: number;
+  /** Sequences that have nothing in common: each finds what its part of the slots would hold. */
+  readonly apart?: boolean;
   /** Texts that have nothing in common. */
   readonly unconnected?: boolean;
+  readonly paging: Paging;
 }
 
-/**
- * The shares for a model that has been asked for a while. Sequences are taken to have nothing in common: each
- * finds what its part of the slots would hold.
- */
-export function sourcesOf({ experts, slots, device, sequences, unconnected }: Residency): Sources {
+/** The shares for a model that has been asked for a while. */
+export function sourcesOf(residency: Residency): Sources {
+  const { experts, slots, device, unconnected, paging } = residency;
+  const sequences = residency.apart ? residency.sequences : 1;
   const { count } = experts;
   const curve = unconnected ? leastHitRate : hitRate;
   const all = slots >= count;
   const share = slots / count / sequences;
   const hits = all ? 1 : curve(share);
   const parts = sequences > 1 ? ` / ${sequences} sequences` : "";
-  const disk = all ? { value: 0, formula: "all resident" } : fromDisk(experts, { device, hits });
+  const disk = all
+    ? { value: 0, formula: "all resident" }
+    : paging === "host"
+    ? { value: 0, formula: "all are copied into the host's memory at start" }
+    : fromDisk(experts, { device, hits });
   return {
     hits: {
       value: hits,
@@ -81,12 +95,18 @@ function fromDisk(
   };
 }
 
-/** Bytes a second at which experts come from the page cache, and from the disk. */
-export function pagingRates({ link, host, disk }: Device): {
+/**
+ * Who brings missing experts: the device itself, out of a copy of them all in the host's memory, or the host, out
+ * of the snapshot.
+ */
+export type Paging = "host" | "paged";
+
+/** Bytes a second at which experts come from the host's memory, and from the disk. */
+export function pagingRates({ link, host, disk }: Device, paging: Paging): {
   readonly memory: number;
   readonly disk: number;
 } {
-  const memory = Math.min(link, host);
+  const memory = paging === "host" ? link : Math.min(link, host);
   return { memory, disk: Math.min(memory, disk) };
 }
 

@@ -1,6 +1,7 @@
 /** Forecasts for whoever asks a running server: of its own model and device, or of any other. @module */
 import { openSnapshot } from "../../weights/mod.ts";
 import type { ModelInfo } from "../contract.ts";
+import { aheadBound } from "../engine/pace.ts";
 import type { EngineOptions } from "../options.ts";
 import { PlanError } from "../plan.ts";
 import { readSnapshotConfig } from "../snapshot.ts";
@@ -8,7 +9,12 @@ import { forecastChart } from "./chart.ts";
 import type { Device } from "./devices.ts";
 import { type Forecast, forecast } from "./forecast.ts";
 import { type MeasuredDevice, measureHere, ownDevice } from "./own_device.ts";
-import { ForecastOptionError, forecastRequest, type ForecastValues } from "./request.ts";
+import {
+  type ForecastDefaults,
+  ForecastOptionError,
+  forecastRequest,
+  type ForecastValues,
+} from "./request.ts";
 import { snapshotSubject, type Subject } from "./subject.ts";
 
 /** A forecast, and its chart for who wants it. */
@@ -20,7 +26,7 @@ export interface PlanAnswer {
 /** What a server runs with, as far as a forecast goes. */
 export type PlannerOptions = Pick<
   EngineOptions,
-  "model" | "maxSequences" | "context" | "chunkRows" | "kv"
+  "model" | "maxSequences" | "context" | "chunkRows" | "kv" | "runAhead" | "residency"
 >;
 
 /** Answers with what the server runs where a question is silent. */
@@ -53,7 +59,7 @@ export class Planner {
         kv,
         ...(own ? { maxBinding: own.maxBinding } : {}),
       },
-      ...(own ? { device: own.device } : {}),
+      ...(own ? { device: own.device, ...this.#ownModes(own.software) } : {}),
       files: false,
     });
     try {
@@ -70,14 +76,25 @@ export class Planner {
   /** Measured at the first question, once. */
   async #own(
     { adapter, memoryBudget }: ModelInfo,
-  ): Promise<{ readonly device: Device; readonly maxBinding: number }> {
+  ): Promise<Omit<MeasuredDevice, "rates"> & { readonly device: Device }> {
     if (memoryBudget === undefined) {
       throw new ForecastOptionError("device", 'found "nothing", wanted a device, or its numbers');
     }
     this.#measured ??= this.#measure();
     this.#measured.catch(() => this.#measured = undefined);
-    const { rates, maxBinding } = await this.#measured;
-    return { device: ownDevice(adapter, memoryBudget, rates), maxBinding };
+    const { rates, ...measured } = await this.#measured;
+    return { ...measured, device: ownDevice(adapter, memoryBudget, rates) };
+  }
+
+  /** As the engine chooses. */
+  #ownModes(software: boolean): Pick<ForecastDefaults, "ahead" | "paging"> {
+    const { runAhead, residency } = this.#options;
+    const paging = residency === "host"
+      ? "host"
+      : software || residency === "paged"
+      ? "paged"
+      : null;
+    return { ahead: aheadBound(runAhead, software) > 1, ...(paging ? { paging } : {}) };
   }
 
   #ownSubject(): Subject {

@@ -7,6 +7,7 @@ import { memoryInput } from "./forecast.ts";
 import type { Rates } from "./measure.ts";
 import { ownDevice } from "./own_device.ts";
 import { prefillSpeed } from "./prefill.ts";
+import type { Paging } from "./paging.ts";
 import type { Subject } from "./subject.ts";
 
 /** An engine as it was opened, on a device that was measured. */
@@ -17,6 +18,8 @@ export interface RunningEngine {
   readonly plan: Pick<MemoryPlan, "budget" | "expertSlots">;
   /** As `measureRates` found them. */
   readonly rates: Rates;
+  /** Who brings missing experts; the host, unless said. */
+  readonly paging?: Paging;
   /** Bytes a second at which experts come in, where that was measured; else it is assumed. */
   readonly pageIn?: number;
 }
@@ -44,12 +47,14 @@ export interface Prediction {
 
 /** The prediction for an engine under a load. */
 export function predict(engine: RunningEngine, load: PredictedLoad): Prediction {
-  const { subject, choice, plan: { budget, expertSlots }, rates, pageIn } = engine;
+  const { subject, choice, plan: { budget, expertSlots }, rates, paging = "paged", pageIn } =
+    engine;
   const own = ownDevice("this machine", budget, rates);
   const input = {
     config: subject.config,
     plan: memoryInput({ subject, choice }),
     slots: expertSlots,
+    paging,
     device: pageIn === undefined ? own : { ...own, host: pageIn, link: pageIn },
   };
   const { tokensPerSecond, sources } = decodeSpeed(input, load);

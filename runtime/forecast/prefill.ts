@@ -53,12 +53,15 @@ export function flopsOfToken(
 }
 
 /** A step of many rows wants nearly every expert: it finds those that have a slot, and pages in the others. */
-function pagingOf({ plan: { experts }, slots, device }: SpeedInput, bytes: number): Derived {
+function pagingOf(
+  { plan: { experts }, slots, device, paging }: SpeedInput,
+  bytes: number,
+): Derived {
   if (!experts || slots >= experts.count) return { value: 0, formula: "" };
   const missing = bytes * (1 - slots / experts.count);
-  const rates = pagingRates(device);
+  const rates = pagingRates(device, paging);
   // Read in turn, more than the page cache holds: it keeps what is not asked for next.
-  const held = cachedShare(experts, device);
+  const held = paging === "host" ? 1 : cachedShare(experts, device);
   const [rate, where] = held < 1
     ? [rates.disk, ` from the disk: the page cache holds ${percent(held)} of the experts`]
     : [rates.memory, ""];

@@ -1,8 +1,10 @@
 /** Reads what a forecast is asked for from names and texts, of a command line or of a URL. @module */
+import { MAX_AHEAD } from "../engine/pace.ts";
 import { parseSize } from "../options.ts";
 import { MEMBERS } from "../synth/members.ts";
 import { ASSUMED, type Device, DEVICES } from "./devices.ts";
 import type { ForecastRequest } from "./forecast.ts";
+import type { Paging } from "./paging.ts";
 import { jsonSubject, MEMBER_NAMES, memberSubject, type Subject } from "./subject.ts";
 
 /** A setting that cannot be used. */
@@ -33,6 +35,8 @@ export const FORECAST_OPTIONS = [
   ["context", "TOKENS", "longest prompt with its answer"],
   ["sequences", "N", "generations that run at once, 1 to 16 (4)"],
   ["kv", "F", "keys and values as f32 or f16 (f32)"],
+  ["residency", "MODE", "missing experts: host for a copy in host memory, paged for files (auto)"],
+  ["run-ahead", "N", "1 decodes without running ahead of the host, which takes memory (auto)"],
   ["chunk", "ROWS", "prompt tokens computed in one step (512)"],
 ] as const;
 
@@ -47,6 +51,9 @@ export interface ForecastDefaults {
   readonly subject?: Subject;
   readonly choice?: Partial<ForecastRequest["choice"]>;
   readonly device?: Device;
+  /** Of a device that is not given: whether it runs ahead, and who brings its missing experts. */
+  readonly ahead?: boolean;
+  readonly paging?: Paging;
   /** Whether a model may be a path of a file here. */
   readonly files: boolean;
 }
@@ -76,11 +83,24 @@ export function forecastRequest(
       chunkRows: number("chunk", choice?.chunkRows ?? 512, [1, 8192]),
       kv: values.kv === undefined ? choice?.kv ?? "f32" : oneOf("kv", values.kv, ["f32", "f16"]),
     },
+    ahead: aheadOf(values, defaults),
+    paging: pagingOf(values, defaults),
     device: deviceOf(values, defaults.device),
   };
 }
 
 type Bounds = readonly [least: number, most: number];
+
+function aheadOf({ "run-ahead": steps }: ForecastValues, { ahead = true }: ForecastDefaults) {
+  if (steps === undefined) return ahead;
+  return steps === "auto" || whole("run-ahead", steps, [1, MAX_AHEAD]) > 1;
+}
+
+function pagingOf({ residency }: ForecastValues, { paging }: ForecastDefaults): Paging | null {
+  if (residency === undefined) return paging ?? null;
+  const mode = oneOf("residency", residency, ["auto", "host", "paged"]);
+  return mode === "auto" ? null : mode;
+}
 
 function subjectOf(values: ForecastValues, { subject, files }: ForecastDefaults): Subject {
   const { model, format: stated } = values;

@@ -1,7 +1,7 @@
 /** A forecast as text for people. @module */
 import { size } from "../plan.ts";
 import { decimal, type Derived, digits, percent, time } from "./derived.ts";
-import { type Forecast, type ForecastSpeed, PROMPT } from "./forecast.ts";
+import { type Forecast, type ForecastSpeed, PROMPT, type Speed } from "./forecast.ts";
 
 /** The forecast as lines, the answer first. */
 export function forecastTable(result: Forecast): string {
@@ -31,19 +31,23 @@ export function verdict({ plan, speed, sequences, least, budget }: Forecast): st
   const how = plan.allResident
     ? "It fits, with everything on the GPU"
     : `It runs, paging: ${plan.expertSlots} slots for experts in each layer, the rest on demand`;
-  const range = tokensPerSecond.least < 0.9 * tokensPerSecond.value
-    ? `${digits(tokensPerSecond.least)} to ${digits(tokensPerSecond.value)}`
-    : digits(tokensPerSecond.value);
   const others = sequences > 1
-    ? `, ${sequences} together ${digits(together.value)} (${
-      digits(together.value / sequences)
-    } each)`
+    ? `, ${sequences} together ${range(together)} (${range(together, sequences)} each)`
     : "";
   return [
     `${how}; context up to ${plan.contextLength}`,
-    `one answer at about ${range} tokens/s${others}, the first token of a ${PROMPT}-token ` +
+    `one answer at about ${
+      range(tokensPerSecond)
+    } tokens/s${others}, the first token of a ${PROMPT}-token ` +
     `prompt after ${time(firstTokenSeconds.value)}`,
   ];
+}
+
+/** The value, down to the least where that is far from it, of one of so many. */
+function range({ value, least }: Speed, of = 1): string {
+  return least < 0.9 * value
+    ? `${digits(least / of)} to ${digits(value / of)}`
+    : digits(value / of);
 }
 
 function memoryLines({ plan, memory }: Forecast): string[] {

@@ -5,6 +5,7 @@ import { harness } from "./harness.ts";
 const MEASURED = {
   rates: { read: 2e9, upload: 1e9, flops: 1e11, dispatch: 2e-5 },
   maxBinding: 2 ** 27,
+  software: true,
 };
 const OPTIONS = {
   model: `${import.meta.dirname}/../golden/parity/tiny_fp8`,
@@ -12,6 +13,8 @@ const OPTIONS = {
   context: 1024,
   chunkRows: 512,
   kv: "f32",
+  runAhead: null,
+  residency: "auto",
 } as const;
 
 function app(apiKeys: readonly string[] = []) {

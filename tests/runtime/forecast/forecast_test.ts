@@ -113,7 +113,32 @@ Deno.test("forecast() sends a host that cannot cache the experts to the disk", (
   // A cache smaller than the slots finds nothing that the slots have not.
   assertAlmostEquals(of("4G").diskRate.value, 1 - of("4G").hitRate.value, 1e-12);
   const { advice } = ask("--device rtx-3060-12gb --ram 16G");
-  assertEquals(advice.some((text) => text.includes("a host with 48 GiB")), true);
+  assertEquals(advice.some((text) => text.startsWith("--ram 48G: ")), true);
+});
+
+Deno.test("forecast() lets the device read experts from a host that is known to hold them all", () => {
+  const line = "--device rtx-3060-12gb --ram 64G";
+  const [host, paged] = [ask(line).speed!, ask(`${line} --residency paged`).speed!];
+  assertMatch(host.tokensPerSecond.formula, /389 dispatches \+ .* page in at 25\.0 GB\/s\)$/);
+  assertMatch(
+    paged.tokensPerSecond.formula,
+    /309 dispatches .* page in at 4\.00 GB\/s .* stops\)$/,
+  );
+  assertEquals(host.tokensPerSecond.value > paged.tokensPerSecond.value, true);
+  // A host whose memory is not known is not taken to have it.
+  assertEquals(ask("--device rtx-3060-12gb").speed!.tokensPerSecond, paged.tokensPerSecond);
+  const [more, less] = [ask(line), ask(`${line} --residency paged`)].map((f) => f.loadSeconds);
+  assertEquals(more!.value > 10 * less!.value, true);
+});
+
+Deno.test("forecast() counts what running ahead takes where it is left over, as the engine does", () => {
+  const [ahead, plain] = [ask("--device h200"), ask("--device h200 --run-ahead 1")];
+  const rows = (forecast: typeof ahead) => forecast.plan!.rows.map(([purpose]) => purpose);
+  assertEquals(rows(ahead).filter((row) => !rows(plain).includes(row)), ["embedding"]);
+  assertEquals(ahead.plan!.stateSlots, 2 * plain.plan!.stateSlots);
+  assertEquals(ahead.everything, plain.everything);
+  // Experts come first.
+  assertEquals(ask("--device rtx-4090").plan, ask("--device rtx-4090 --run-ahead 1").plan);
 });
 
 Deno.test("forecastTable() answers first, and gives every number a formula", () => {

@@ -12,9 +12,11 @@ const OPTIONS = {
   context: 2048,
   chunkRows: 512,
   kv: "f32",
+  runAhead: null,
+  residency: "auto",
 } as const;
 const RATES = { read: 2e9, upload: 1e9, flops: 1e11, dispatch: 2e-5 };
-const MEASURED = { rates: RATES, maxBinding: 2 ** 27 };
+const MEASURED = { rates: RATES, maxBinding: 2 ** 27, software: true };
 const MODEL: ModelInfo = { ...MOCK_MODEL, adapter: "a card", memoryBudget: 2 ** 30 };
 
 function planner() {
