@@ -3,11 +3,12 @@ import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
 import { readSnapshotConfig } from "../../runtime/snapshot.ts";
 import { openSnapshot } from "../../weights/mod.ts";
-import { complete, greedy, openTestEngine } from "../engine_fixture.ts";
+import { complete, greedy, openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
 import type { AloneKernels } from "./alone.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
+import { type Predicted, predictedOf } from "./predicted.ts";
 import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
 import { headSeconds, kernelSeconds, weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";
@@ -24,6 +25,8 @@ export interface ModelResult {
   readonly prompts: readonly Row[];
   /** All sequences together. */
   readonly batches: readonly Row[];
+  /** What the calculator says of this machine and this engine. */
+  readonly predicted: Predicted;
 }
 
 /** A row of a table: tokens of context or prompt, or sequences. */
@@ -72,11 +75,11 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
   const expected = expectedOf(checkpoint, runs.log);
   const { config } = readSnapshotConfig(folder);
   const longest = Math.max(...wanted("context", options), ...wanted("prefill", options), 0);
-  const engine = await openTestEngine(folder, {
-    vram: software ? PLENTY : null,
+  const sizes = {
     maxSequences: Math.max(...wanted("batch", options), 1),
     context: Math.min(config.maxPositions, longest + MARGIN),
-  });
+  };
+  const engine = await openTestEngine(folder, { vram: software ? PLENTY : null, ...sizes });
   try {
     // All resident from the first token on: paging has a measurement of its own.
     await engine.runner.pager?.loadAll();
@@ -92,7 +95,9 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
         `Cannot time "${name}": a log-probability is off by ${error}, wanted at most ${TOLERANCE}`,
       );
     }
-    return { name, error, ...await timeModel(engine, checkpoint, config, runs) };
+    const times = await timeModel(engine, checkpoint, config, runs);
+    const settings = { ...TEST_OPTIONS, ...sizes, model: folder };
+    return { name, error, ...times, predicted: await predictedOf(engine, settings, times.prompts) };
   } finally {
     await engine.close();
   }
@@ -103,7 +108,7 @@ async function timeModel(
   { folder, realSizes }: Checkpoint,
   config: ModelConfig,
   { options, alone }: ModelRuns,
-): Promise<Omit<ModelResult, "name" | "error">> {
+): Promise<Omit<ModelResult, "name" | "error" | "predicted">> {
   const workload = new Workload(engine, config.vocab);
   const snapshot = openSnapshot(folder);
   const tensors = [...snapshot.names()].map((name) => snapshot.tensor(name));
