@@ -48,8 +48,9 @@ export function planInput(
   const sizes = cacheSizes(config, kv);
   const linear = config.layerKinds.filter((kind) => kind === "linear").length;
   const table = tableBytes(config, tensors);
+  const stateBinding = Math.max(sizes.stateSlot, sizes.convSlot);
   return {
-    ...(choice.ahead && { ahead: { table, pasts: KEPT_PASTS, stateBinding: sizes.stateSlot } }),
+    ...(choice.ahead && { ahead: { table, pasts: KEPT_PASTS, stateBinding } }),
     maxBinding,
     trunk: trunkBytes(config, [...tensors]),
     activations: scratchBytes(config, largestStep(config, choice)),
