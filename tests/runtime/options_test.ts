@@ -29,6 +29,7 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
         ["--residency", "all"],
         'Cannot read --residency: found "all", wanted auto or resident or host or paged',
       ],
+      [["--run-ahead", "33"], 'Cannot read --run-ahead: found "33"'],
       [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
       [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
       [["--cors-origins", "app.example"], 'Cannot read --cors-origins: found "app.example"'],
@@ -53,6 +54,11 @@ Deno.test("parseOptions() reads origins by commas, and allows none unless asked"
     "http://localhost:3000",
   ]);
   assertEquals(origins("--cors-origins", "*"), ["*"]);
+});
+
+Deno.test("parseOptions() lets the engine choose how far it runs ahead unless told", () => {
+  const steps = (...args: string[]) => parseOptions(args, noEnv, "demo").engine.runAhead;
+  assertEquals([steps(), steps("--run-ahead", "auto"), steps("--run-ahead", "8")], [null, null, 8]);
 });
 
 Deno.test("parseSize() knows binary units", () => {

@@ -74,3 +74,14 @@ Deno.test("size() prints three digits", () => {
     "34.9 GiB",
   ]);
 });
+
+Deno.test("planMemory() makes room for the embedding table and for earlier states where decoding runs ahead", () => {
+  const ahead = { table: 30 * MIB, pasts: 2, stateBinding: MIB };
+  const plain = planMemory(input);
+  const plan = planMemory({ ...input, budget: 2000 * MIB, ahead });
+  assertEquals(plan.stateSlots, 16);
+  assertEquals(plan.total - plain.total, (30 + 8 * 10) * MIB);
+  assertStringIncludes(planTable(plan), "embedding");
+  const tied = planMemory({ ...input, budget: 2000 * MIB, ahead: { ...ahead, table: 0 } });
+  assert(!planTable(tied).includes("embedding"));
+});

@@ -12,6 +12,8 @@ import type {
 /** Samples id 100 + the row's cache index; records every step. */
 export class ScriptedRunner implements Runner {
   readonly steps: Step[] = [];
+  /** Decode steps that it takes at once. */
+  ahead = 1;
   /** Called before each step; may throw. */
   before: (step: Step) => void = () => {};
   /** Segments of the step that are to fail, with the reason. */
@@ -23,17 +25,22 @@ export class ScriptedRunner implements Runner {
     const rows = step.segments.flatMap((segment) =>
       segment.tokens.map((_, i) => segment.context + i)
     );
-    const samples = step.heads.map(({ row, forced }) => ({
-      id: forced ?? 100 + rows[row]!,
-      logprob: -1,
-      top: [{ id: 1, logprob: -1 }, { id: 2, logprob: -2 }],
-      nan: false,
-    }));
-    return Promise.resolve({ samples, failed: this.failed(step) });
+    const [samples, ...further] = Array.from(
+      { length: step.ahead?.steps ?? 1 },
+      (_, later) =>
+        step.heads.map(({ row, forced }) => ({
+          id: forced ?? 100 + rows[row]! + later,
+          logprob: -1,
+          top: [{ id: 1, logprob: -1 }, { id: 2, logprob: -2 }],
+          nan: false,
+        })),
+    );
+    const failed = this.failed(step);
+    return Promise.resolve({ samples: samples!, ...(step.ahead && { further }), failed });
   }
 
   stepsAhead(): number {
-    return 1;
+    return this.ahead;
   }
 
   prepareSampler(_slot: number, _request: GenerateRequest, _tokens: readonly number[]): void {}
@@ -44,6 +51,8 @@ export class ScriptedCache implements SequenceCache {
   readonly checkpoints: number[] = [];
   readonly #free: number[];
   readonly #pages: number;
+  /** The last state kept of each sequence. */
+  readonly #pasts = new Map<SequenceState, number>();
   #admitted = 0;
 
   constructor(pages: number, arenas = 1) {
@@ -77,10 +86,13 @@ export class ScriptedCache implements SequenceCache {
     state.stateRead = state.stateWrite;
   }
 
-  keepPast(_state: SequenceState, _length: number): void {}
+  keepPast(state: SequenceState, length: number): void {
+    this.#pasts.set(state, length);
+  }
 
-  rewind(_state: SequenceState, _length: number): number | null {
-    return null;
+  rewind(state: SequenceState, length: number): number | null {
+    const past = this.#pasts.get(state);
+    return past !== undefined && past <= length ? past : null;
   }
 
   checkpoint(_state: SequenceState, tokens: readonly number[]): void {
