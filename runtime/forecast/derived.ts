@@ -7,16 +7,12 @@ export interface Derived {
   readonly formula: string;
 }
 
-/** Decimal units, as data sheets have them. */
-export function decimal(bytes: number): string {
-  const [unit, name] = bytes >= 1e12
-    ? [1e12, "TB"]
-    : bytes >= 1e9
-    ? [1e9, "GB"]
-    : bytes >= 1e6
-    ? [1e6, "MB"]
-    : [1e3, "kB"];
-  return `${digits(bytes / unit)} ${name}`;
+const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"]] as const;
+
+/** Decimal units, as data sheets have them, of bytes or of what `name` says. */
+export function decimal(value: number, name = "B"): string {
+  const [size, prefix] = PREFIXES.find(([size]) => value >= size) ?? [1e3, "k"];
+  return `${digits(value / size)} ${prefix}${name}`;
 }
 
 /** Seconds for people. */

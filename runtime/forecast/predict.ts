@@ -2,7 +2,7 @@
 import type { MemoryPlan } from "../plan.ts";
 import type { PlanChoice } from "../plan_input.ts";
 import { decodeSpeed } from "./decode.ts";
-import type { Derived } from "./derived.ts";
+import { type Derived, digits } from "./derived.ts";
 import { memoryInput } from "./forecast.ts";
 import type { Rates } from "./measure.ts";
 import { ownDevice } from "./own_device.ts";
@@ -71,7 +71,7 @@ export function predict(engine: RunningEngine, load: PredictedLoad): Prediction 
 
 /** The prediction as a line beside a measurement. */
 export function besideMeasured(predicted: Derived, measured: number): string {
-  return `predicted ${predicted.value.toPrecision(3)} = ${predicted.formula}; measured ${
+  return `predicted ${digits(predicted.value)} = ${predicted.formula}; measured ${
     (100 * measured / predicted.value).toFixed(0)
   } % of it`;
 }

@@ -1,7 +1,7 @@
 /** How fast prompts should be read. @module */
 import type { ModelConfig } from "../model/config.ts";
 import { BANDWIDTH_SHARE, dispatchesOf, type SpeedInput } from "./decode.ts";
-import { decimal, type Derived, digits, percent, time } from "./derived.ts";
+import { decimal, type Derived, percent, time } from "./derived.ts";
 import { cachedShare, distinctExperts, pagingRates } from "./paging.ts";
 
 /** A prompt. */
@@ -30,9 +30,9 @@ export function prefillSpeed(
   const paging = pagingOf(input, expertBytes);
   const seconds = Math.max(computing, reading) + starting + paging.value;
   const slower = computing >= reading
-    ? `${time(computing)} for ${digits(flops / 1e12)} TFLOP at ${percent(FLOPS_SHARE)} of ${
-      digits(device.flops / 1e12)
-    } TFLOP/s`
+    ? `${time(computing)} for ${decimal(flops, "FLOP")} at ${percent(FLOPS_SHARE)} of ${
+      decimal(device.flops, "FLOP")
+    }/s`
     : `${time(reading)} to read ${decimal(trunk + expertBytes)}`;
   const terms = [slower, `${time(starting)} for dispatches`];
   if (paging.value > 0) terms.push(paging.formula);

@@ -1,4 +1,6 @@
 /** The models' part of the benchmark: verify against plain loops, then time decode, contexts, prefill and batches. @module */
+import type { Derived } from "../../runtime/forecast/derived.ts";
+import { snapshotSubject } from "../../runtime/forecast/subject.ts";
 import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
 import { readSnapshotConfig } from "../../runtime/snapshot.ts";
@@ -10,6 +12,7 @@ import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
 import { type Predicted, predictedOf } from "./predicted.ts";
 import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
+import { type Predictor, predictor } from "./predicted.ts";
 import { headSeconds, kernelSeconds, weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";
 
@@ -33,10 +36,14 @@ export interface ModelResult {
 export interface Row {
   readonly size: number;
   readonly rate: Measured;
+  /** What `plan` predicts. */
+  readonly predicted: number;
 }
 
 /** One sequence with next to no context. */
 export interface DecodeResult extends Figure {
+  /** What `plan` predicts, with its formula. */
+  readonly predicted: Derived;
   /** Bytes of weights a second. */
   readonly weights: number;
   /** That over the rates of the kernels that only read and only copy, in turn with it. */
@@ -76,7 +83,7 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
   const { config } = readSnapshotConfig(folder);
   const longest = Math.max(...wanted("context", options), ...wanted("prefill", options), 0);
   const sizes = {
-    maxSequences: Math.max(...wanted("batch", options), 1),
+    maxSequences: mostSequences(options),
     context: Math.min(config.maxPositions, longest + MARGIN),
   };
   const engine = await openTestEngine(folder, { vram: software ? PLENTY : null, ...sizes });
@@ -105,43 +112,62 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
 
 async function timeModel(
   engine: OpenedEngine,
-  { folder, realSizes }: Checkpoint,
+  { folder, realSizes, name }: Checkpoint,
   config: ModelConfig,
   { options, alone }: ModelRuns,
-): Promise<Omit<ModelResult, "name" | "error" | "predicted">> {
+): Promise<Omit<ModelResult, "name" | "error">> {
   const workload = new Workload(engine, config.vocab);
   const snapshot = openSnapshot(folder);
   const tensors = [...snapshot.names()].map((name) => snapshot.tensor(name));
-  const weights = weightBytesOfToken(tensors, config);
   snapshot.close();
-  const decode = await timeDecode(workload, { ...options, alone, weights, config, realSizes });
-  const beyond = (tokens: number): LeftOut | null =>
-    tokens + MARGIN / 2 > engine.info.contextLength
-      ? { leftOut: `the model or its cache holds ${engine.info.contextLength} tokens` }
-      : null;
-  const rows = async (sizes: readonly number[], time: (size: number) => Promise<Measured>) => {
-    const list: Row[] = [];
-    for (const size of sizes) list.push({ size, rate: await time(size) });
-    return list;
+  const weights = weightBytesOfToken(tensors, config);
+  const subject = snapshotSubject(name, config, tensors);
+  const { plan, chunkRows } = engine.runner;
+  const choice = {
+    ...TEST_OPTIONS,
+    chunkRows,
+    maxBinding: alone.gpu.maxBinding,
+    maxSequences: mostSequences(options),
+    context: plan.contextLength,
   };
-  const contexts = await rows(
-    wanted("context", options),
-    async (size) => beyond(size) ?? await repeated(options, () => workload.decodeAfter(size)),
-  );
+  const predicted = await predictor({ subject, choice, plan }, alone.gpu);
+  const decode = await timeDecode(workload, { ...options, alone, weights, config, realSizes });
+  return {
+    decode: { ...decode, predicted: predicted.decode(1, 0) },
+    ...await timeRows(workload, options, { predicted, longest: plan.contextLength }),
+    dispatchesPerToken: await workload.dispatches(),
+    weightBytesPerToken: weights,
+  };
+}
+
+/** Contexts, prompts and batches. */
+async function timeRows(
+  workload: Workload,
+  options: BenchOptions,
+  { predicted, longest }: { readonly predicted: Predictor; readonly longest: number },
+): Promise<Pick<ModelResult, "contexts" | "prompts" | "batches">> {
+  const beyond = (tokens: number): LeftOut | null =>
+    tokens + MARGIN / 2 > longest
+      ? { leftOut: `the model or its cache holds ${longest} tokens` }
+      : null;
+  const [contexts, prompts, batches]: Row[][] = [[], [], []];
+  for (const size of wanted("context", options)) {
+    const rate = beyond(size) ?? await repeated(options, () => workload.decodeAfter(size));
+    contexts!.push({ size, rate, predicted: predicted.decode(1, size).value });
+  }
   let seconds = 0; // a token of the last prompt
-  const prompts = await rows(wanted("prefill", options), async (size) => {
-    const expected = size * seconds;
+  for (const size of wanted("prefill", options)) {
     const time = beyond(size) ??
-      await repeated({ ...options, expected }, () => workload.prefill(size));
+      await repeated({ ...options, expected: size * seconds }, () => workload.prefill(size));
     if (isFigure(time)) seconds = time.value / size;
-    return isFigure(time) ? { ...time, value: size / time.value } : time;
-  });
-  const batches = await rows(
-    wanted("batch", options),
-    (size) => repeated(options, () => workload.decode(size)),
-  );
-  const dispatchesPerToken = await workload.dispatches();
-  return { decode, contexts, prompts, batches, dispatchesPerToken, weightBytesPerToken: weights };
+    const rate = isFigure(time) ? { ...time, value: size / time.value } : time;
+    prompts!.push({ size, rate, predicted: predicted.prefill(size).value });
+  }
+  for (const size of wanted("batch", options)) {
+    const rate = await repeated(options, () => workload.decode(size));
+    batches!.push({ size, rate, predicted: predicted.decode(size, 0).value });
+  }
+  return { contexts: contexts!, prompts: prompts!, batches: batches! };
 }
 
 /** Each run decodes, then times the kernels by themselves: whoever else uses the machine slows both. */
@@ -154,7 +180,7 @@ async function timeDecode(
     readonly config: ModelConfig;
     readonly realSizes: boolean;
   },
-): Promise<DecodeResult> {
+): Promise<Omit<DecodeResult, "predicted">> {
   const rounds: { rate: number; share: number; head: number; read: number; copy: number }[] = [];
   for (let run = 0; run < runs; run++) {
     const rate = await workload.decode(1);
@@ -173,6 +199,10 @@ async function timeDecode(
       alone: { share: middle(({ share }) => share), head: middle(({ head }) => head) },
     }),
   };
+}
+
+function mostSequences(options: BenchOptions): number {
+  return Math.max(...wanted("batch", options), 1);
 }
 
 /** The sizes to run of a part; none where it is left out. */

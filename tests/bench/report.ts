@@ -1,4 +1,5 @@
 /** The benchmark's tables. @module */
+import { besideMeasured } from "../../runtime/forecast/predict.ts";
 import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
 import type { ModelResult, Row } from "./models.ts";
@@ -35,6 +36,7 @@ export function modelLines(result: ModelResult): string {
   return [
     `${name} (log-probabilities within ${error.toExponential(1)})`,
     `  decode ${digits(decode.value)} tokens/s, median of ${decode.runs}: ${ratios.join(", ")}`,
+    `  ${besideMeasured(decode.predicted, decode.value)}`,
     `  ${dispatchesPerToken} dispatches and ${digits(weightBytesPerToken / 1e6)} MB a token`,
     ...rows("decode after", "tokens", result.contexts),
     ...rows("prefill of", "tokens", result.prompts),
@@ -83,9 +85,10 @@ function points(share: number): string {
 }
 
 function rows(what: string, unit: string, list: readonly Row[]): string[] {
-  return list.map(({ size, rate }) => {
+  return list.map(({ size, rate, predicted }) => {
     const figure = isFigure(rate)
-      ? `${digits(rate.value)} tokens/s${rate.runs > 1 ? "" : ", one run"}`
+      ? `${digits(rate.value)} tokens/s${rate.runs > 1 ? "" : ", one run"}, ` +
+        `predicted ${digits(predicted)}`
       : `left out: ${rate.leftOut}`;
     return `  ${`${what} ${size} ${unit}`.padEnd(28)}${figure}`;
   });
