@@ -1,4 +1,5 @@
 /** The matrices of a decode step of 35B-A3B, each by itself and again and again beside what they are compared with. @module */
+import type { Gpu } from "../../runtime/gpu/device.ts";
 import { Bench } from "./bench.ts";
 import { Ceilings } from "./ceilings.ts";
 import { expertsCase } from "./expert_cases.ts";
@@ -48,6 +49,11 @@ export class AloneKernels {
       placed.push([name, place]);
     }
     return new AloneKernels(bench, await Ceilings.open(bench), placed);
+  }
+
+  /** The device that they run on. */
+  get gpu(): Gpu {
+    return this.#bench.gpu;
   }
 
   /** Times each of them once. */

@@ -10,7 +10,6 @@ import type { AloneKernels } from "./alone.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
-import { type Predicted, predictedOf } from "./predicted.ts";
 import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
 import { type Predictor, predictor } from "./predicted.ts";
 import { headSeconds, kernelSeconds, weightBytesOfToken } from "./traffic.ts";
@@ -28,8 +27,6 @@ export interface ModelResult {
   readonly prompts: readonly Row[];
   /** All sequences together. */
   readonly batches: readonly Row[];
-  /** What the calculator says of this machine and this engine. */
-  readonly predicted: Predicted;
 }
 
 /** A row of a table: tokens of context or prompt, or sequences. */
@@ -102,9 +99,7 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
         `Cannot time "${name}": a log-probability is off by ${error}, wanted at most ${TOLERANCE}`,
       );
     }
-    const times = await timeModel(engine, checkpoint, config, runs);
-    const settings = { ...TEST_OPTIONS, ...sizes, model: folder };
-    return { name, error, ...times, predicted: await predictedOf(engine, settings, times.prompts) };
+    return { name, error, ...await timeModel(engine, checkpoint, config, runs) };
   } finally {
     await engine.close();
   }

@@ -4,7 +4,6 @@ import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
 import type { ModelResult, Row } from "./models.ts";
 import type { PagingResult } from "./paging.ts";
-import { predictedLines } from "./predicted.ts";
 import type { StartResult } from "./startup.ts";
 import { isFigure } from "./timing.ts";
 
@@ -41,7 +40,6 @@ export function modelLines(result: ModelResult): string {
     ...rows("decode after", "tokens", result.contexts),
     ...rows("prefill of", "tokens", result.prompts),
     ...rows("decode of", "sequences", result.batches),
-    ...predictedLines(result.predicted, { decode: decode.value, prompts: result.prompts }),
   ].join("\n");
 }
 

@@ -3,13 +3,14 @@ import { timeStarts } from "./startup.ts";
 import { type Measurements, targetLines, targets } from "./targets.ts";
 
 const NOTHING: Measurements = { kernels: null, models: [], paging: [], starts: [] };
-const row = (size: number, value: number) => ({ size, rate: { value, runs: 3 } });
+const row = (size: number, value: number) => ({ size, rate: { value, runs: 3 }, predicted: 1 });
 
 /** 100 ms a token, 20 ms of it the head, 75 ms of it in all in kernels. */
 const MODEL: Measurements["models"][number] = {
   name: "real",
   decode: {
     value: 10,
+    predicted: { value: 1, formula: "" },
     runs: 3,
     weights: 1,
     ofRead: 1,
