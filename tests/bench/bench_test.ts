@@ -3,7 +3,7 @@ import { inventory, tensorBytes } from "../../runtime/synth/inventory.ts";
 import { MEMBERS } from "../../runtime/synth/members.ts";
 import { OptionError } from "../../runtime/options.ts";
 import type { AloneSeconds } from "./alone.ts";
-import { checkpoints } from "./checkpoints.ts";
+import { checkpoints, firstOfKind } from "./checkpoints.ts";
 import { MATRICES } from "./kernels.ts";
 import { bytesOf } from "./matrix_cases.ts";
 import { parseBenchOptions } from "./options.ts";
@@ -44,6 +44,7 @@ Deno.test("checkpoints() always has a small model first, and the real sizes in t
     "/nowhere/35B-A3B-4-layers-vocab-640",
     "/nowhere/35B-A3B-4-layers-vocab-16384",
   ]);
+  assertEquals(firstOfKind([small!, ...real]), [small!, real[0]!]);
 });
 
 Deno.test("decodeRate() counts the steps in which every sequence decodes", () => {

@@ -36,6 +36,13 @@ export function checkpoints(dir: string): Checkpoint[] {
   ];
 }
 
+/** Those of which no earlier one has matrices of the same sizes; the others differ in their heads alone. */
+export function firstOfKind(list: readonly Checkpoint[]): Checkpoint[] {
+  return list.filter(({ realSizes }, i) =>
+    list.findIndex((other) => other.realSizes === realSizes) === i
+  );
+}
+
 /** Writes the snapshot unless it is there. */
 export function makeCheckpoint({ folder, vocab }: Checkpoint, log: (line: string) => void): void {
   if (vocab === null || hasConfig(folder)) return;

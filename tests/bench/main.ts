@@ -2,7 +2,7 @@
 import { OptionError } from "../../runtime/options.ts";
 import { AloneKernels } from "./alone.ts";
 import { Bench } from "./bench.ts";
-import { type Checkpoint, checkpoints, makeCheckpoint } from "./checkpoints.ts";
+import { type Checkpoint, checkpoints, firstOfKind, makeCheckpoint } from "./checkpoints.ts";
 import { type KernelReport, runKernels } from "./kernels.ts";
 import { type ModelResult, runModel } from "./models.ts";
 import { BENCH_HELP, type BenchOptions, parseBenchOptions, type Part } from "./options.ts";
@@ -66,10 +66,18 @@ async function benchModels(
 ): Promise<ModelResult[]> {
   const results: ModelResult[] = [];
   const alone = await AloneKernels.open();
+  // What a larger head changes shows where one token is decoded.
+  const whole = firstOfKind(list);
   try {
     for (const checkpoint of list) {
       makeCheckpoint(checkpoint, console.error);
-      const result = await runModel(checkpoint, { options, alone, software, log: console.error });
+      const parts = whole.includes(checkpoint) ? options.parts : new Set(["decode"] as const);
+      const result = await runModel(checkpoint, {
+        options: { ...options, parts },
+        alone,
+        software,
+        log: console.error,
+      });
       results.push(result);
       console.log(modelLines(result));
     }
@@ -85,11 +93,7 @@ async function benchPaging(
   maxBinding: number,
 ): Promise<PagingResult[]> {
   const results: PagingResult[] = [];
-  // One of each kind: a larger head changes nothing about experts.
-  const kinds = list.filter(({ realSizes }, i) =>
-    list.findIndex((other) => other.realSizes === realSizes) === i
-  );
-  for (const checkpoint of kinds) {
+  for (const checkpoint of firstOfKind(list)) {
     makeCheckpoint(checkpoint, console.error);
     const result = await runPaging(checkpoint, { budgets, runs, maxBinding });
     results.push(result);

@@ -46,7 +46,8 @@ export const BENCH_HELP = `Verifies, then times; every number is the median of s
 
 bench [flags]
   --only LIST        of ${PARTS.join(",")} (all)
-  --model TEXT       only models whose name contains TEXT
+  --model TEXT       only models whose name contains TEXT; of models that differ in the head alone, the
+                     first is measured whole, of the others a decoded token
   --runs N           runs of each measurement (3)
   --contexts LIST    decode after so many tokens (0,1k,8k,32k)
   --prompts LIST     prefill of so many tokens (128,512,1k,8k)
