@@ -1,6 +1,7 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
 import { MAX_AHEAD } from "./engine/pace.ts";
+import type { ReadAheadMode } from "./experts/read_ahead.ts";
 import type { ExpertIo } from "./experts/read_way.ts";
 import type { KvFormat } from "./model/parts.ts";
 
@@ -33,6 +34,8 @@ export interface EngineOptions {
   readonly runAhead: number | null;
   /** How experts are read from files; auto times the ways at start. */
   readonly expertIo: ExpertIo;
+  /** Whether the system is told to read experts that later layers will probably miss. */
+  readonly lookAhead: ReadAheadMode;
   /** Heat map of the experts to load first; null takes the one that an earlier run left in `cacheDir`. */
   readonly warm: string | null;
 }
@@ -128,6 +131,12 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "how experts are read: pread, cached or mmap; auto times them at start",
   },
   {
+    flag: "look-ahead",
+    value: "MODE",
+    fallback: "auto",
+    help: "read experts early that the next layer will probably miss: on, off, auto while it helps",
+  },
+  {
     flag: "warm",
     value: "FILE",
     fallback: null,
@@ -153,6 +162,7 @@ export const OPTION_TABLE: readonly Row[] = [
   },
 ];
 
+const LOOK_AHEADS = ["auto", "on", "off"] as const satisfies readonly ReadAheadMode[];
 const EXPERT_IOS = ["auto", "pread", "cached", "mmap"] as const satisfies readonly ExpertIo[];
 const RESIDENCIES = ["auto", "resident", "host", "paged"] as const satisfies readonly Residency[];
 
@@ -183,6 +193,7 @@ export function parseOptions(
       residency: parseChoice("residency", values.get("residency")!, RESIDENCIES),
       runAhead: text("run-ahead") === "auto" ? null : integer("run-ahead", 1, MAX_AHEAD),
       expertIo: parseChoice("expert-io", values.get("expert-io")!, EXPERT_IOS),
+      lookAhead: parseChoice("look-ahead", values.get("look-ahead")!, LOOK_AHEADS),
       warm: text("warm"),
     },
     server: {

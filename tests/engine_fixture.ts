@@ -19,6 +19,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   residency: "auto",
   runAhead: 1,
   expertIo: "auto",
+  lookAhead: "auto",
   warm: null,
 };
 

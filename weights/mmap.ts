@@ -44,6 +44,7 @@ export class MappedSource implements ByteSource {
   readonly path: string;
   readonly size: number;
   readonly ways: readonly ReadWay[];
+  readonly canHint: boolean;
   readonly #libc: Libc;
   readonly #file: number;
   /** Address of the first byte; undefined where nothing is mapped. */
@@ -61,6 +62,7 @@ export class MappedSource implements ByteSource {
     this.#file = this.#libc.open(new TextEncoder().encode(path + "\0"), O_RDONLY_CLOEXEC, 0);
     if (this.#file < 0) throw new WeightsError(`Cannot open "${path}": libc's open refuses it`);
     this.#base = mapWhole(this.#libc, this.#file, this.size);
+    this.canHint = this.#libc.fadviseAsync !== null;
     this.ways = [
       "pread",
       ...(this.#libc.preadv2 === null ? [] : ["cached"] as const),

@@ -19,6 +19,7 @@ export class PreadSource implements ByteSource {
   readonly path: string;
   readonly size: number;
   readonly ways: readonly ReadWay[] = ["pread"];
+  readonly canHint = false;
   readonly #main: Deno.FsFile;
   readonly #idle: Deno.FsFile[] = [];
   readonly #waiting: ((handle: Deno.FsFile) => void)[] = [];

@@ -77,6 +77,11 @@ export class Snapshot {
     await this.#source(file).readInto(offset, into, way);
   }
 
+  /** Whether `willNeed` does anything. */
+  get canHint(): boolean {
+    return this.#sources.every(({ canHint }) => canHint);
+  }
+
   /** Tells the system that a range of a file will be read soon; false where it cannot be told. */
   willNeed(file: string, offset: number, length: number): boolean {
     return this.#source(file).willNeed(offset, length);

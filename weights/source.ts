@@ -27,6 +27,8 @@ export interface ByteSource {
   readInto(offset: number, into: Uint8Array<ArrayBuffer>, way?: ReadWay): Promise<void>;
   /** As `readInto`, into a new array. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Whether `willNeed` does anything. */
+  readonly canHint: boolean;
   /** Tells the system that a range will be read soon, and returns at once; false where it cannot be told. */
   willNeed(offset: number, length: number): boolean;
   /** Gives the file back once the reads under way have ended; later reads throw. */

@@ -2,6 +2,7 @@
 import { STEP } from "../../shaders/common/step.ts";
 import type { Snapshot } from "../../weights/mod.ts";
 import type { ExpertPager } from "../experts/pager.ts";
+import type { ReadAhead } from "../experts/read_ahead.ts";
 import { chooseReadWay, type ReadChoice, readChoiceLine } from "../experts/read_way.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { KernelCache } from "../gpu/kernel.ts";
@@ -34,6 +35,7 @@ import {
   placeExperts,
 } from "./expert_build.ts";
 import type { ExpertStage } from "./expert_stage.ts";
+import { openReadAhead } from "./look_ahead.ts";
 import { type ModelPlan, planModel } from "./model_plan.ts";
 import { GpuRunner, type RunnerParts } from "./runner.ts";
 import { Pace } from "./pace.ts";
@@ -81,6 +83,8 @@ interface Placed {
   /** How experts are read; null in a dense model. */
   readonly reading: ReadChoice | null;
   readonly experts: ExpertPlaces | null;
+  /** Looks ahead to the experts of later layers; null where it does not. */
+  readonly looking: ReadAhead | null;
   readonly residency: ResidencyChoice | null;
 }
 
@@ -106,7 +110,11 @@ export async function buildRunner(
   const kernels = new KernelCache(gpu.device);
   const readback = await openReadback(site, plan);
   const stage = placed.source && placed.experts &&
-    expertStage(site, placed.source, placed.experts, { ...placed, readback });
+    expertStage(site, placed.source, placed.experts, {
+      ...placed,
+      ahead: placed.looking,
+      readback,
+    });
   const runner = new GpuRunner({
     ...compile(site, plan, placed, kernels),
     ...embedding(site),
@@ -175,7 +183,14 @@ async function place(
     : null;
   const places = { count: plan.expertSlots, inHost: residency?.mode === "host" };
   const experts = source && await placeExperts(site, source, places, onBytes);
-  return { trunk, trunkRead: loaded, caches, scratch, steps, source, reading, experts, residency };
+  const looking = source && experts && residency?.mode === "paged" && !plan.allResident
+    ? await openReadAhead(site, source, experts.pager, onBytes)
+    : null;
+  const trunkRead = loaded;
+  return {
+    ...{ trunk, trunkRead, caches, scratch, steps },
+    ...{ source, reading, experts, looking, residency },
+  };
 }
 
 /** The programs of the forward pass and of sampling. */
@@ -222,7 +237,9 @@ async function openReadback(
   const { mlp, layers } = config;
   const idStride = mlp.kind === "moe" ? moeIdStride(mlp, bounds.maxRows) : 0;
   const choices = STEP.words * 4 * 2 + layers * idStride * 4;
-  const size = Math.max(SAMPLE_BYTES * DECODE_ROWS * ahead, choices);
+  // Behind the choices comes what the last of these layers routed from, if the rows are few.
+  const routed = 4 * DECODE_ROWS * config.hidden;
+  const size = Math.max(SAMPLE_BYTES * DECODE_ROWS * ahead, choices + routed);
   return await Readback.open(gpu.device, size, syncReadbackWorks());
 }
 
@@ -270,7 +287,7 @@ function cacheCounters(
 function readCounters(
   { snapshot }: Site,
   { memory: { total, expertSlots } }: ModelPlan,
-  { trunkRead, source, reading }: Placed,
+  { trunkRead, source, reading, looking }: Placed,
 ): Record<string, number> {
   return {
     fileBytes: snapshot.bytesRead,
@@ -278,6 +295,7 @@ function readCounters(
     plannedBytes: total,
     ...(source && { expertSlots, expertBytes: source.reader.layout.byteLength }),
     ...(reading && { trialBytes: reading.bytes }),
+    ...looking?.counters,
   };
 }
 

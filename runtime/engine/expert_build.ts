@@ -5,6 +5,7 @@ import { GpuSlots } from "../experts/gpu_slots.ts";
 import { HostStore } from "../experts/host_store.ts";
 import { ExpertPager } from "../experts/pager.ts";
 import { ExpertReader } from "../experts/reader.ts";
+import type { ReadAhead } from "../experts/read_ahead.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { MlpConfig } from "../model/config.ts";
 import { moeIdStride, stopValues } from "../model/moe.ts";
@@ -98,10 +99,11 @@ export function expertCounters(
 
 /** The stage that runs the layers while experts are paged. */
 export function expertStage(
-  { gpu: { device }, config: { layers } }: Site,
+  { gpu: { device }, config: { layers, hidden: width } }: Site,
   { mlp }: ExpertSource,
   { slots, pager }: ExpertPlaces,
-  { steps, scratch, readback }: {
+  { ahead, steps, scratch, readback }: {
+    readonly ahead: ReadAhead | null;
     readonly steps: StepBuffers;
     readonly scratch: ModelScratch;
     readonly readback: Readback;
@@ -117,5 +119,6 @@ export function expertStage(
     idStride: moeIdStride(mlp, scratch.maxRows),
     topK: mlp.topK,
     readback,
+    ahead: ahead && { reader: ahead, hidden: scratch.hidden, width },
   }, layers);
 }

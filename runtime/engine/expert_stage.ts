@@ -7,6 +7,7 @@
 import { NONE, STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { ExpertPager } from "../experts/pager.ts";
+import type { ReadAhead } from "../experts/read_ahead.ts";
 import type { OnRoute } from "../experts/trace.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Readback } from "../gpu/readback.ts";
@@ -27,6 +28,12 @@ export interface ExpertStageParts {
   readonly idStride: number;
   readonly topK: number;
   readonly readback: Readback;
+  /** Looks ahead at every stop, by what the layer routed from: f32 [rows, width]. Null where it does not. */
+  readonly ahead: {
+    readonly reader: ReadAhead;
+    readonly hidden: GPUBuffer;
+    readonly width: number;
+  } | null;
 }
 
 const HEADER_BYTES = STEP.words * 4;
@@ -83,19 +90,23 @@ export class ExpertStage {
           layer.combine.record(pass, shape);
       }
       pass.end();
-      const { stopped, ids } = await this.#submit(encoder, from, to, shape);
+      const { stopped, ids, hidden } = await this.#submit(encoder, from, to, shape);
       const end = stopped === 0 ? to : stopped - 1;
       for (let layer = from; layer < end; layer++) {
         this.#parts.pager.touch(layer, ids[layer - from]!);
       }
       ids.slice(0, end - from + Number(stopped > 0)).forEach((layerIds, index) => {
         for (const onRoute of this.#watchers) onRoute(from + index, layerIds, shape.rows);
+        this.#parts.ahead?.reader.chose(from + index, layerIds);
       });
       this.#window = stopped === 0
         ? Math.min(layers.length, this.#window * 2)
         : Math.max(1, end - from);
       if (stopped > 0) {
-        dispatches += await this.#page(programs, end, { ids: ids[end - from]!, shape, failedRows });
+        const stopIds = ids[end - from]!;
+        dispatches += await this.#page(programs, end, { ids: stopIds, shape, failedRows });
+        // The GPU is busy with these experts now, and the reads that they needed are done.
+        if (hidden) this.#parts.ahead!.reader.look(end, stopIds, hidden);
       }
       resumed = stopped === 0 ? -1 : end;
       from = stopped === 0 ? to : end + 1;
@@ -104,28 +115,37 @@ export class ExpertStage {
     return { dispatches, failedRows };
   }
 
-  /** Submits and reads back where the step stopped (1 + layer, or 0) and the ids of layers [from, to). */
+  /**
+   * Submits and reads back where the step stopped (1 + layer, or 0), the ids of layers [from, to), and the residual
+   * stream, as the stopped layer left it, if someone looks ahead.
+   */
   async #submit(
     encoder: GPUCommandEncoder,
     from: number,
     to: number,
     shape: StepShape,
-  ): Promise<{ stopped: number; ids: Uint32Array[] }> {
-    const { device, step, ids, idStride, topK, readback } = this.#parts;
+  ): Promise<{ stopped: number; ids: Uint32Array[]; hidden: Float32Array | null }> {
+    const { device, step, ids, idStride, topK, readback, ahead } = this.#parts;
     const words = shape.rows * moeRanks({ topK });
     encoder.copyBufferToBuffer(step, 0, readback.target, 0, HEADER_BYTES);
     for (let layer = from; layer < to; layer++) {
       const target = HEADER_BYTES + (layer - from) * words * 4;
       encoder.copyBufferToBuffer(ids, layer * idStride * 4, readback.target, target, words * 4);
     }
+    const end = HEADER_BYTES + (to - from) * words * 4;
+    const hiddenBytes = ahead?.reader.wants(shape.rows) ? 4 * shape.rows * ahead.width : 0;
+    if (hiddenBytes > 0) {
+      encoder.copyBufferToBuffer(ahead!.hidden, 0, readback.target, end, hiddenBytes);
+    }
     device.queue.submit([encoder.finish()]);
-    const bytes = await readback.read(HEADER_BYTES + (to - from) * words * 4);
+    const bytes = await readback.read(end + hiddenBytes);
     return {
       stopped: new Uint32Array(bytes, 0, STEP.words)[STEP.stopped]!,
       ids: Array.from(
         { length: to - from },
         (_, i) => chosen(new Uint32Array(bytes, HEADER_BYTES + i * words * 4, words), topK),
       ),
+      hidden: hiddenBytes > 0 ? new Float32Array(bytes, end, hiddenBytes / 4) : null,
     };
   }
 
