@@ -1,0 +1,176 @@
+/** The engine at one budget: start-up, first token, decode, hits and prompts. @module */
+import { digits, time } from "../../runtime/forecast/derived.ts";
+import type { Rates } from "../../runtime/forecast/measure.ts";
+import { memoryInput } from "../../runtime/forecast/forecast.ts";
+import { snapshotSubject, type Subject } from "../../runtime/forecast/subject.ts";
+import type { OpenedEngine } from "../../runtime/open.ts";
+import { parseSize, type Residency } from "../../runtime/options.ts";
+import { planMemory, size } from "../../runtime/plan.ts";
+import { readSnapshotConfig } from "../../runtime/snapshot.ts";
+import { openSnapshot } from "../../weights/mod.ts";
+import { openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
+import { tellDecode } from "./decode_lines.ts";
+import type { Report } from "./finding.ts";
+import type { ReportOptions } from "./options.ts";
+import { dropCaches, obstacleTo } from "./room.ts";
+import { snapshotFolder } from "./snapshot.ts";
+import { PROMPT, Workload } from "./workload.ts";
+
+/** What a budget's run goes by beside the report's options. */
+export interface BudgetRun {
+  /** As `serve --vram`; null: everything resident. */
+  readonly budget: string | null;
+  readonly residency: Residency;
+  /** Measured before; null if that failed. */
+  readonly rates: Rates | null;
+  /** Seconds of a step with everything resident, where that ran. */
+  readonly residentStep: number | null;
+  /** Log-probabilities of the same prompt at the first budget that ran. */
+  readonly logprobs: readonly number[] | null;
+  /** Whether the pages of the snapshot are thrown out of memory before. */
+  readonly cold: boolean;
+}
+
+/** An engine that runs, with what its lines are made from. */
+export interface OpenRun extends BudgetRun {
+  /** For people. */
+  readonly name: string;
+  readonly subject: Subject;
+  readonly engine: OpenedEngine;
+  readonly workload: Workload;
+  readonly choice: ReturnType<typeof choiceOf>;
+}
+
+const WARM_UP = 8;
+/** Room behind the longest prompt. */
+const MARGIN = 64;
+
+/** Opens the engine, runs it, and tells. */
+export async function reportBudget(
+  report: Report,
+  options: ReportOptions,
+  run: BudgetRun,
+): Promise<void> {
+  const folder = snapshotFolder(options);
+  const subject = subjectOf(folder);
+  const choice = choiceOf(options, subject);
+  const name = nameOf(run);
+  const everything = planMemory({ ...memoryInput({ subject, choice }), budget: Infinity }).total;
+  const budget = run.budget === null ? everything : parseSize("budgets", run.budget);
+  const obstacle = await obstacleTo(Math.min(budget, everything));
+  if (obstacle !== null) {
+    const found = `skipped: ${obstacle}`;
+    return report({ section: "speed", name, found, how: `it takes ${size(budget)}` });
+  }
+  if (run.cold) dropCaches();
+  const start = performance.now();
+  const engine = await openTestEngine(folder, {
+    ...choice,
+    vram: String(Math.ceil(budget)),
+    stateCacheBytes: 0,
+    runAhead: null,
+    residency: run.residency,
+  });
+  const opened = (performance.now() - start) / 1000;
+  const workload = new Workload(engine, subject.config.vocab);
+  const open = { ...run, name, subject, engine, workload, choice };
+  try {
+    const lost = engine.lost.then((message) => Promise.reject(new Error(message)));
+    await Promise.race([lost, timeEngine(report, options, open, opened)]);
+  } finally {
+    await engine.close();
+  }
+}
+
+function nameOf({ budget, residency, cold }: BudgetRun): string {
+  if (budget === null) return "all resident";
+  return budget + (cold ? ", cold" : residency === "auto" ? "" : `, ${residency}`);
+}
+
+function choiceOf({ prompts, decode }: ReportOptions, { config }: Subject) {
+  const longest = Math.max(...prompts, PROMPT + decode) + MARGIN;
+  return {
+    ...TEST_OPTIONS,
+    maxSequences: 1,
+    context: Math.min(config.maxPositions, longest),
+    maxBinding: 2 ** 31 - 1,
+  };
+}
+
+async function timeEngine(
+  report: Report,
+  options: ReportOptions,
+  run: OpenRun,
+  opened: number,
+): Promise<void> {
+  const { name, workload, engine } = run;
+  const [first] = await workload.run(PROMPT, 1);
+  report({
+    section: "speed",
+    name: `${name}: first token`,
+    found: `${time(opened + first!)}: opened in ${time(opened)}, ${PROMPT} tokens in ${
+      time(first!)
+    }`,
+    how: "from opening the engine in a new process",
+    data: { opened, first: first! },
+  });
+  if (run.cold) return;
+  tellEquality(report, run, await workload.logprobs());
+  await workload.run(PROMPT, WARM_UP);
+  const before = workload.experts();
+  const times = await workload.run(PROMPT, options.decode);
+  const after = workload.experts();
+  tellDecode(report, run, {
+    step: (times.at(-1)! - times[0]!) / (times.length - 1),
+    tokens: times.length,
+    hits: after.hits - before.hits,
+    misses: after.misses - before.misses,
+  });
+  for (const length of options.prompts) {
+    if (length >= engine.info.contextLength) continue;
+    const [seconds] = await workload.run(length, 1);
+    report({
+      section: "speed",
+      name: `${name}: prompt of ${length}`,
+      found: `${digits(length / seconds!)} tokens/s, ${time(seconds!)}`,
+      data: { tokens: length, seconds: seconds! },
+    });
+  }
+}
+
+function tellEquality(
+  report: Report,
+  { name, logprobs }: OpenRun,
+  found: readonly number[],
+): void {
+  const broken = found.filter((value) => !Number.isFinite(value)).length;
+  if (logprobs === null || broken > 0) {
+    return report({
+      section: "correctness",
+      name: `${name}: log-probabilities`,
+      found: broken === 0 ? `${found.length}, all finite` : `WRONG: ${broken} are not finite`,
+      how: "of the prompt by which all budgets are compared",
+      ...(broken === 0 ? { data: { logprobs: JSON.stringify(found) } } : {}),
+    });
+  }
+  const differing = found.filter((value, i) => value !== logprobs[i]).length;
+  report({
+    section: "correctness",
+    name: `${name}: log-probabilities against the first budget's`,
+    found: differing === 0
+      ? "equal to the last bit"
+      : `WRONG: ${differing} of ${found.length} differ`,
+    data: { differing },
+  });
+}
+
+function subjectOf(folder: string): Subject {
+  const snapshot = openSnapshot(folder);
+  try {
+    const { config } = readSnapshotConfig(folder);
+    const tensors = Array.from(snapshot.names(), (name) => snapshot.tensor(name));
+    return snapshotSubject(folder, config, tensors);
+  } finally {
+    snapshot.close();
+  }
+}

@@ -1,0 +1,139 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { type Finding, parseFinding } from "./finding.ts";
+import { runReport } from "./main.ts";
+import { markdown } from "./markdown.ts";
+import { parseReportOptions, type ReportOptions } from "./options.ts";
+import { partsOf } from "./parts.ts";
+import { type PartResult, startPart } from "./run_part.ts";
+import { layersFor } from "./snapshot.ts";
+
+const TINY = new URL("../golden/parity/tiny_fp8", import.meta.url).pathname;
+const OPTIONS = parseReportOptions(["--dir", "/nowhere"], "/tmp");
+
+/** A part's process that runs `code` instead. */
+async function started(code: string, seconds: number): Promise<PartResult> {
+  const entry = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(entry, code);
+  const result = await startPart({ part: "x", options: OPTIONS, seconds, findings: [] }, entry);
+  await Deno.remove(entry);
+  return result;
+}
+
+const LINE = `{"section":"machine","name":"a","found":"b"}`;
+
+Deno.test("startPart() keeps what a part told before its time was over", async () => {
+  const code = `console.log('${LINE}'); await new Promise((go) => setTimeout(go, 60_000));`;
+  const { status, findings, seconds } = await started(code, 3);
+  assertMatch(status, /^stopped after \d+ s, its time was over$/);
+  assertEquals(findings, [{ section: "machine", name: "a", found: "b" }]);
+  assertEquals(seconds < 30, true);
+});
+
+Deno.test("startPart() says why a part failed, and forgives what happens after its end", async () => {
+  const failed = await started(`console.error("Error: no such card"); Deno.exit(1);`, 60);
+  assertEquals([failed.status, failed.findings], ["failed: no such card", []]);
+  const killed = await started(`Deno.kill(Deno.pid, "SIGKILL");`, 60);
+  assertEquals(killed.status, "failed: ended with SIGKILL");
+  const late = await started(`console.log('${LINE}'); console.log("end"); Deno.exit(7);`, 60);
+  assertEquals([late.status, late.findings.length], ["done", 1]);
+});
+
+Deno.test("parseFinding() takes findings and nothing else", () => {
+  assertEquals(parseFinding(LINE)?.name, "a");
+  for (const line of ["", "end", "{", "{}", `{"section":"toString"}`, "[1]"]) {
+    assertEquals(parseFinding(line), null, line);
+  }
+});
+
+Deno.test("partsOf() puts what is right before what is fast, and skips on what it needs", () => {
+  const names = partsOf(OPTIONS).map(({ name }) => name);
+  assertEquals(names, [
+    "adapter",
+    "correctness",
+    "limits",
+    "paging",
+    "submits",
+    "snapshot",
+    "resident",
+    "vram-24G",
+    "vram-16G",
+    "vram-12G",
+    "vram-8G",
+    "vram-16G-host",
+    "vram-16G-paged",
+    "cold",
+  ]);
+  const { seconds } = OPTIONS;
+  assertEquals(seconds <= 480, true);
+  assertEquals(partsOf({ ...OPTIONS, only: ["limits"] }).map(({ name }) => name), ["limits"]);
+});
+
+Deno.test("runReport() names every part that finds no time", async () => {
+  const lines: string[] = [];
+  const results = await runReport({ ...OPTIONS, seconds: 1 }, (line) => lines.push(line));
+  assertEquals(results.map(({ part }) => part), partsOf(OPTIONS).map(({ name }) => name));
+  assertEquals(results[0]!.status, "skipped: no time left");
+  assertEquals(results.every(({ status }) => status.startsWith("skipped: ")), true);
+  assertEquals(lines.length, results.length);
+});
+
+Deno.test("layersFor() cuts the model to room and time, never below four layers", () => {
+  const dir = Deno.makeTempDirSync();
+  const of = (seconds: number, changes: Partial<ReportOptions> = {}) =>
+    layersFor({ ...OPTIONS, dir, ...changes }, { rate: 1e9, seconds });
+  assertEquals(of(1, { layers: 7 }).layers, 7);
+  assertEquals(of(1, { vocab: 640 }), { layers: null, why: "" });
+  assertEquals(of(0.1).layers, 4);
+  const some = of(10);
+  // 10 s at 1 GB/s with slack are 7.7 of 37.5 GB: 8 of 40 layers.
+  assertEquals(some.layers === 8 || some.layers === 4, true);
+  assertMatch(some.why, /of room for|the disk writes 1\.00 GB\/s/);
+  Deno.removeSync(dir);
+});
+
+Deno.test("markdown() has a row a budget, the lines of every section, and what was left out", () => {
+  const data = (name: string, data: Finding["data"]): Finding => ({
+    section: "speed",
+    name,
+    found: "x | y",
+    ...(data ? { data } : {}),
+  });
+  const findings = [
+    data("8G: first token", { opened: 2, first: 1 }),
+    data("8G: decode", { tokensPerSecond: 40, roofline: 0.5, hits: 0.9, slots: 29 }),
+    data("8G: of what the link allows", { share: 0.75 }),
+    data("8G: prompt of 1000", { tokens: 1000, seconds: 2 }),
+    data("24G", undefined),
+  ];
+  const parts = [
+    { part: "vram-8G", status: "done", seconds: 9, findings },
+    { part: "cold", status: "failed: not root", seconds: 1, findings: [] },
+  ];
+  const text = markdown({ started: "today", command: "x", commit: "abc", seconds: 10, parts });
+  assertMatch(text, /^\| 8G \| 29 \| 40\.0 \| 50 % \| 90 % \| 75 % \| 3\.00 s \| 500 \|$/m);
+  assertMatch(text, /^- cold: failed: not root$/m);
+  assertMatch(text, /^\| 24G \| x \\\| y \| {2}\|$/m);
+});
+
+Deno.test("parseReportOptions() says what is wrong", () => {
+  for (const args of [["--budgets", "lots"], ["--model", "toString"], ["--decode", "0"], ["--x"]]) {
+    assertThrows(() => parseReportOptions(args, "/tmp"), Error, "--");
+  }
+});
+
+Deno.test("the report runs from the adapter to a budget of a small snapshot", async () => {
+  const options = parseReportOptions([
+    ...["--snapshot", TINY, "--budgets", "5M", "--prompts", "20", "--decode", "4"],
+    ...["--only", "adapter,snapshot,vram-5M", "--seconds", "250"],
+  ], "/tmp");
+  const results = await runReport(options, () => {});
+  assertEquals(results.map(({ part, status }) => [part, status]), [
+    ["adapter", "done"],
+    ["snapshot", "done"],
+    ["vram-5M", "done"],
+  ]);
+  const names = results.flatMap(({ findings }) => findings.map(({ name }) => name));
+  for (const name of ["adapter", "limits", "5M: first token", "5M: decode", "5M: prompt of 20"]) {
+    assertEquals(names.includes(name), true, name);
+  }
+});

@@ -1,0 +1,114 @@
+/** Reads the command line of the report. @module */
+import { parseArgs } from "node:util";
+import { type MemberName, MEMBERS } from "../../runtime/synth/members.ts";
+import { parseSize } from "../../runtime/options.ts";
+
+/** What is run. */
+export interface ReportOptions {
+  /** Folder of made snapshots and of the report. */
+  readonly dir: string;
+  /** A snapshot to use; null makes one. */
+  readonly snapshot: string | null;
+  readonly model: MemberName;
+  /** Of the made snapshot; null: all. */
+  readonly layers: number | null;
+  readonly experts: number | null;
+  readonly vocab: number | null;
+  /** As `serve --vram` takes them, largest first; beside everything resident. */
+  readonly budgets: readonly string[];
+  /** Lengths of prompts that are timed, tokens. */
+  readonly prompts: readonly number[];
+  /** Tokens decoded for a rate. */
+  readonly decode: number;
+  /** Seconds for everything. */
+  readonly seconds: number;
+  /** Bytes that are read and copied for a rate. */
+  readonly bytes: number;
+  /** Most bytes of host memory that are allocated for the device to see. */
+  readonly hostPool: number;
+  /** Longest submission that is tried, seconds. */
+  readonly longestSubmit: number;
+  /** Parts to run; empty: all. */
+  readonly only: readonly string[];
+  /** Path of the report without its ending. */
+  readonly out: string;
+}
+
+/** The flags as lines of help. */
+export const REPORT_HELP =
+  `Measures this machine's GPU with the engine, in one go: correctness, then speed.
+
+  --dir DIR           for the made snapshot, 38 GB if there is room (a folder in TMPDIR)
+  --snapshot DIR      use this one instead of making one
+  --model NAME        what is made: ${Object.keys(MEMBERS).join(", ")}
+  --layers N, --experts N, --vocab N   make a cut one
+  --budgets LIST      GPU budgets beside everything resident (24G,16G,12G,8G)
+  --prompts LIST      lengths of prompts, tokens (1000,8000)
+  --decode N          tokens decoded for a rate (48)
+  --seconds N         time for everything; what does not fit in is named (470)
+  --bytes SIZE        read and copied for a rate (1G; 32M on a software adapter)
+  --host-pool SIZE    most host memory shown to the device at once (8G)
+  --longest-submit N  longest submission tried, seconds (4)
+  --only LIST         only these parts
+  --out PATH          PATH.md and PATH.json are written (gpu-report in the current folder)`;
+
+const FLAGS = [
+  "dir",
+  "snapshot",
+  "model",
+  "layers",
+  "experts",
+  "vocab",
+  "budgets",
+  "prompts",
+  "decode",
+  "seconds",
+  "bytes",
+  "host-pool",
+  "longest-submit",
+  "only",
+  "out",
+] as const;
+
+/** @throws {RangeError | TypeError} for a flag that cannot be used */
+export function parseReportOptions(args: readonly string[], temporary: string): ReportOptions {
+  const options = Object.fromEntries(FLAGS.map((flag) => [flag, { type: "string" as const }]));
+  const values: Partial<Record<typeof FLAGS[number], string>> =
+    parseArgs({ args: [...args], options, strict: true }).values;
+  const { model = "35B-A3B" } = values;
+  if (!Object.hasOwn(MEMBERS, model)) {
+    throw new RangeError(
+      `Cannot read --model: found "${model}", wanted ${Object.keys(MEMBERS).join(", ")}`,
+    );
+  }
+  const list = (text: string) => text.split(",").filter((part) => part !== "");
+  const budgets = list(values.budgets ?? "24G,16G,12G,8G");
+  for (const budget of budgets) parseSize("budgets", budget);
+  return {
+    dir: values.dir ?? `${temporary}/deltapage-gpu-report`,
+    snapshot: values.snapshot ?? null,
+    model: model as MemberName,
+    layers: optional("layers", values.layers),
+    experts: optional("experts", values.experts),
+    vocab: optional("vocab", values.vocab),
+    budgets,
+    prompts: list(values.prompts ?? "1000,8000").map((text) => number("prompts", text)),
+    decode: number("decode", values.decode ?? "48"),
+    seconds: number("seconds", values.seconds ?? "470"),
+    bytes: parseSize("bytes", values.bytes ?? "0"),
+    hostPool: parseSize("host-pool", values["host-pool"] ?? "8G"),
+    longestSubmit: number("longest-submit", values["longest-submit"] ?? "4"),
+    only: list(values.only ?? ""),
+    out: values.out ?? "gpu-report",
+  };
+}
+
+function optional(flag: string, text: string | undefined): number | null {
+  return text === undefined ? null : number(flag, text);
+}
+
+function number(flag: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
+  throw new RangeError(`Cannot read --${flag}: found "${text}", wanted a number above 0`);
+}
