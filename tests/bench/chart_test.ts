@@ -24,6 +24,7 @@ function kernel(i: number): KernelResult {
     bytes,
     flops: bytes * 10 ** (i % 4),
     seconds: 1e-3 * (1 + hash(i, 1) % 7),
+    ceiling: 1e9,
     ofCeiling: 0.5,
     error: 0,
   };

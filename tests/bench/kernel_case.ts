@@ -43,7 +43,9 @@ export interface KernelResult {
   readonly bytes: number;
   readonly flops: number;
   readonly seconds: number;
-  /** Rate over that of the kernel that only reads, or only multiplies and adds, measured right after it. */
+  /** Bytes or operations a second of the kernel that only reads, or only multiplies and adds, right after it. */
+  readonly ceiling: number;
+  /** Its rate over that. */
   readonly ofCeiling: number;
   /** Relative RMS against the CPU. */
   readonly error: number;
@@ -69,7 +71,7 @@ export async function runKernelCase(
   bench.clear();
   const ceiling = limit === "bytes" ? await ceilings.read() : await ceilings.fma();
   const rate = (limit === "bytes" ? bytes : flops) / seconds;
-  return { name, limit, bytes, flops, seconds, ofCeiling: rate / ceiling, error };
+  return { name, limit, bytes, flops, seconds, ceiling, ofCeiling: rate / ceiling, error };
 }
 
 /**

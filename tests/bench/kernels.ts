@@ -2,8 +2,9 @@
 import type { Bench } from "./bench.ts";
 import { Ceilings } from "./ceilings.ts";
 import { expertsCase } from "./expert_cases.ts";
-import { type KernelCase, type KernelResult, runKernelCase } from "./kernel_case.ts";
+import { type KernelCase, type KernelResult, type Limit, runKernelCase } from "./kernel_case.ts";
 import { matmulCase, type MatrixShape } from "./matrix_cases.ts";
+import { median } from "./timing.ts";
 import { attentionDecodeCase, attentionPrefillCase, deltaStepCase } from "./state_cases.ts";
 
 /** The matrices of a decode step of 35B-A3B. */
@@ -25,7 +26,7 @@ const HEADS = { heads: 16, kvHeads: 2, headDim: 256 };
 
 /** What the kernels' part found. */
 export interface KernelReport {
-  /** Bytes a second. */
+  /** Bytes a second; as the next two a median over the whole run. */
   readonly read: number;
   readonly copy: number;
   /** Multiplications and additions a second. */
@@ -41,8 +42,7 @@ export async function runKernels(
   line: (result: KernelResult) => void,
 ): Promise<KernelReport> {
   const ceilings = await Ceilings.open(bench);
-  const rates = { read: await ceilings.read(), copy: await ceilings.copy() };
-  const fma = await ceilings.fma();
+  const copies = [await ceilings.copy()];
   const kernels: KernelResult[] = [];
   let wideOfRead = NaN;
   for (const kernel of cases()) {
@@ -51,7 +51,16 @@ export async function runKernels(
     line(result);
     if (kernel.name.startsWith(MATRICES.wide.name)) wideOfRead = result.ofCeiling;
   }
-  return { ...rates, fma, kernels, wideOfRead };
+  copies.push(await ceilings.copy());
+  const ceiling = (limit: Limit) =>
+    median(kernels.filter((kernel) => kernel.limit === limit).map((kernel) => kernel.ceiling));
+  return {
+    read: ceiling("bytes"),
+    copy: median(copies),
+    fma: ceiling("flops"),
+    kernels,
+    wideOfRead,
+  };
 }
 
 function cases(): KernelCase[] {

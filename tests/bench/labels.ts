@@ -27,10 +27,12 @@ const STEP = 5;
  */
 export function placeLabels(
   points: readonly LabelRequest[],
-  { frame, radius, gap = 2 }: {
+  { frame, radius, others = [], gap = 2 }: {
     readonly frame: Box;
     /** Of the points, which labels keep clear of. */
     readonly radius: number;
+    /** What else they keep clear of. */
+    readonly others?: readonly Box[];
     /** Between labels. */
     readonly gap?: number;
   },
@@ -39,7 +41,8 @@ export function placeLabels(
   const placed: Box[] = [];
   for (const point of points) {
     const free = (box: Box) =>
-      contains(frame, box) && [...dots, ...placed].every((other) => !overlap(box, other, gap));
+      contains(frame, box) &&
+      [...dots, ...others, ...placed].every((other) => !overlap(box, other, gap));
     const box = around(point).find(free);
     if (!box) throw new RangeError(`Cannot place a label at ${point.x}, ${point.y}: no room`);
     placed.push(box);

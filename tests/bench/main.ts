@@ -36,7 +36,7 @@ async function main(options: BenchOptions): Promise<void> {
   console.log(targetLines(targets(report)));
   if (svg !== null && kernels) {
     const title = "Kernels on the shapes of 35B-A3B under the roofline";
-    const subtitle = `${adapter}; medians of ${options.runs} runs`;
+    const subtitle = `${adapter}; ${options.runs} runs of each`;
     Deno.writeTextFileSync(svg, rooflineSvg(kernels, { title, subtitle }));
   }
   if (json !== null) Deno.writeTextFileSync(json, JSON.stringify(report, null, 2) + "\n");

@@ -1,7 +1,7 @@
 /** The kernels under the roofline as an SVG: arithmetic intensity against arithmetic rate, both logarithmic. @module */
 import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
-import { type Box, placeLabels } from "./labels.ts";
+import { type Box, overlap, placeLabels } from "./labels.ts";
 
 const WIDTH = 1040;
 const PLOT = { left: 76, top: 64, right: 1010, bottom: 560 } as const;
@@ -11,6 +11,8 @@ const LEGEND_LINE = 19;
 /** Width of a digit and height of a line of labels, px. */
 const DIGIT = 7;
 const LABEL_HEIGHT = 13;
+/** Width of a letter of text at most, px. */
+const LETTER = 7;
 
 const STYLE = `
     svg { font: 12px system-ui, "DejaVu Sans", sans-serif; background: #ffffff }
@@ -56,6 +58,7 @@ export function rooflineSvg(
   const x = axis([...intensities, ridge], PLOT.left, PLOT.right);
   const y = axis([...rates, fma], PLOT.bottom, PLOT.top);
   const points = kernels.map((_, i) => ({ x: x.at(intensities[i]!), y: y.at(rates[i]!) }));
+  const flat = flatLabel(fma, [x.at(ridge), y.at(fma)], points);
   const rows = Math.ceil(kernels.length / 2);
   const height = LEGEND_TOP + rows * LEGEND_LINE + 28;
   return [
@@ -66,8 +69,8 @@ export function rooflineSvg(
     text(PLOT.left, 26, title, "title"),
     text(PLOT.left, 46, subtitle, "quiet"),
     ...grid(x, y),
-    ...roof({ x, y, read, fma }),
-    ...dots(kernels, points),
+    ...roof({ x, y, read, fma }, flat),
+    ...dots(kernels, points, flat),
     ...legend(kernels, rows),
     text(
       PLOT.left - 12,
@@ -108,13 +111,33 @@ function grid(x: Axis, y: Axis): string[] {
   return lines;
 }
 
+/** Text on the flat part of the roof: as far right as no dot is in its way. */
+interface FlatLabel extends Box {
+  readonly content: string;
+}
+
+function flatLabel(fma: number, [ridge, top]: Point, dots: readonly Dot[]): FlatLabel {
+  const content = `multiplies and adds ${label(fma / 1e9)} GFLOP/s`;
+  const [width, height, y] = [content.length * LETTER, LABEL_HEIGHT, top - 12];
+  const last = PLOT.right - width / 2 - 4;
+  for (let x = last; x > ridge + width / 2; x -= LETTER) {
+    const box = { x, y, width, height };
+    const hit = dots.some((dot) => overlap(box, { ...dot, width: 8, height: 8 }, 2));
+    if (!hit) return { ...box, content };
+  }
+  return { x: last, y, width, height, content };
+}
+
 /** What memory and arithmetic allow, as measured. */
-function roof({ x, y, read, fma }: {
-  readonly x: Axis;
-  readonly y: Axis;
-  readonly read: number;
-  readonly fma: number;
-}): string[] {
+function roof(
+  { x, y, read, fma }: {
+    readonly x: Axis;
+    readonly y: Axis;
+    readonly read: number;
+    readonly fma: number;
+  },
+  flat: FlatLabel,
+): string[] {
   // Where the slope enters the plot: at its left edge or at its bottom.
   const start = Math.max(10 ** x.from, 10 ** y.from / read);
   const corner: Point = [x.at(fma / read), y.at(fma)];
@@ -128,22 +151,18 @@ function roof({ x, y, read, fma }: {
     `  <text class="roof-text" text-anchor="middle" transform="translate(${
       middle.map(round).join(" ")
     }) rotate(${round(angle)}) translate(0 -8)">reads ${label(read / 1e9)} GB/s</text>`,
-    text(
-      PLOT.right - 4,
-      y.at(fma) - 8,
-      `multiplies and adds ${label(fma / 1e9)} GFLOP/s`,
-      "roof-text",
-      "end",
-    ),
+    text(flat.x, flat.y + 4, flat.content, "roof-text", "middle"),
   ];
 }
 
 type Point = [x: number, y: number];
 
-function dots(
-  kernels: readonly KernelResult[],
-  points: readonly { readonly x: number; readonly y: number }[],
-): string[] {
+interface Dot {
+  readonly x: number;
+  readonly y: number;
+}
+
+function dots(kernels: readonly KernelResult[], points: readonly Dot[], flat: Box): string[] {
   const requests = points.map((point, i) => ({
     ...point,
     width: DIGIT * String(i + 1).length,
@@ -155,7 +174,7 @@ function dots(
     width: PLOT.right - PLOT.left,
     height: PLOT.bottom - PLOT.top,
   };
-  const labels = placeLabels(requests, { frame, radius: RADIUS });
+  const labels = placeLabels(requests, { frame, radius: RADIUS, others: [flat] });
   return [
     ...labels.map(({ x, y }, i) => line("lead", [points[i]!.x, points[i]!.y], [x, y])),
     ...labels.map(({ x, y, width, height }) =>
