@@ -46,6 +46,12 @@ export class KernelCache {
     return this.#device.adapterInfo.isFallbackAdapter;
   }
 
+  /** Fewest threads of a subgroup; 0 where kernels may not use subgroups. */
+  get subgroupSize(): number {
+    const { features, adapterInfo } = this.#device;
+    return features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
+  }
+
   /** A uniform buffer that holds `words`; equal words share one buffer, which is never written again. */
   uniform(words: readonly number[]): GPUBuffer {
     const key = words.join();

@@ -8,6 +8,8 @@ import {
   type MatmulShape,
   matmulSizes,
 } from "../../shaders/matmul/matmul.ts";
+import { matmulTile, matmulTileGrid } from "../../shaders/matmul/matmul_tile.ts";
+import { tileCut } from "../../shaders/common/tile.ts";
 import type { Program } from "../gpu/program.ts";
 import { DECODE_ROWS, type Matrix, type Phase, type SplitNorm } from "./parts.ts";
 
@@ -36,7 +38,7 @@ export interface MatmulIo {
 
 /**
  * Adds `y[row] (+)= W x[row]` for all slices of `matrix`. In up to 16 rows each has the same bits whatever its
- * neighbours; "prefill" programs have a kernel for more, too. One dispatch a slice.
+ * neighbours; "prefill" programs have a kernel for more, too, which norms nothing. One dispatch a slice.
  */
 export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: Matrix): void {
   const { step, x, y, fewestRows = 1 } = io;
@@ -53,13 +55,20 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       accumulate: io.accumulate ?? io.next !== undefined,
       head: io.head ?? false,
     };
-    for (const { tile, from, to } of tilesOf(phase)) {
+    if (phase === "prefill") {
+      const cut = tileCut(program.kernels);
+      const sizes = program.kernels.uniform(matmulSizes(shape));
+      program.add(
+        matmulTile(shape, cut),
+        { step, codes, scales: scales ?? codes, x, y, sizes },
+        (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulTileGrid(shape, cut, s) : [0, 0, 0],
+      );
+    }
+    for (const { tile, from, to } of FEW) {
       if (to < fewestRows) continue;
       const { software } = program.kernels;
       const cut = productCut(tile, software);
-      const few = to <= DECODE_ROWS;
-      const norm = few && io.norm ? io.norm : null;
-      const next = few && io.next ? io.next : null;
+      const { norm = null, next = null } = io;
       const sizes = program.kernels.uniform(matmulSizes({
         ...shape,
         ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
@@ -85,24 +94,13 @@ export function squareParts({ width }: Pick<SplitNorm, "width">, software: boole
   return 4 * ceilDiv(width, 4 * squareBlock(software));
 }
 
-/** How many rows of x share one reading of the weights, by the number of rows. */
-export interface TileRange {
-  readonly tile: TileRows;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** The kernels that a phase needs; which of them runs depends on the step's rows alone. */
-export function tilesOf(phase: Phase): readonly TileRange[] {
-  return phase === "decode" ? FEW : [...FEW, { tile: 8, from: DECODE_ROWS + 1, to: Infinity }];
-}
-
 /** Whether a step of so many rows is one for this kernel. */
 export function within(rows: number, from: number, to: number): boolean {
   return rows >= from && rows <= to;
 }
 
-const FEW: readonly TileRange[] = [
+/** How many rows of x share one reading of the weights, by the number of rows, up to `DECODE_ROWS`. */
+const FEW: readonly { readonly tile: TileRows; readonly from: number; readonly to: number }[] = [
   { tile: 1, from: 1, to: 1 },
   { tile: 4, from: 2, to: DECODE_ROWS },
 ];

@@ -11,8 +11,6 @@ import {
   groupTiles,
 } from "../../shaders/moe_experts/groups.ts";
 import {
-  downExperts,
-  downGrid,
   downSumExperts,
   downSumGrid,
   type ExpertShape,
@@ -20,8 +18,15 @@ import {
   gateUpExperts,
   gateUpGrid,
 } from "../../shaders/moe_experts/moe_experts.ts";
+import {
+  downTiles,
+  downTilesGrid,
+  gateUpTiles,
+  gateUpTilesGrid,
+} from "../../shaders/moe_experts/expert_tiles.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
 import { productCut } from "../../shaders/common/products.ts";
+import { tileCut } from "../../shaders/common/tile.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
@@ -233,20 +238,20 @@ function addFewRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk):
 /** Adds the experts of one chunk for many rows, by tiles of an expert's pairs. */
 function addManyRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
   const { x, scratch } = parts;
-  const cut = productCut(8, program.kernels.software);
+  const cut = tileCut(program.kernels);
   const common = {
     ...bindingsOf(program, parts, { shape, buffer }),
     groups: scratch.expertGroups!,
   };
   program.add(
-    gateUpExperts(shape.format, cut),
-    { ...common, x, act: scratch.expertAct!, squares: x },
-    gridFor(8, (s) => gateUpGrid(shape, cut, s)),
+    gateUpTiles(shape.format, cut),
+    { ...common, x, act: scratch.expertAct! },
+    gridFor(8, (s) => gateUpTilesGrid(shape, cut, s)),
   );
   program.add(
-    downExperts(shape.format, cut),
+    downTiles(shape.format, cut),
     { ...common, x: scratch.expertAct!, y: scratch.expertOut! },
-    gridFor(8, (s) => downGrid(shape, cut, s)),
+    gridFor(8, (s) => downTilesGrid(shape, cut, s)),
   );
 }
 

@@ -12,6 +12,7 @@ import {
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import source from "./matmul.wgsl" with { type: "text" };
+import matrix from "./matrix.wgsl" with { type: "text" };
 import store from "./store.wgsl" with { type: "text" };
 import storeResidual from "./store_residual.wgsl" with { type: "text" };
 
@@ -49,7 +50,9 @@ export interface MatmulShape {
 export function matmul({ format, scaleRows = 128 }: MatmulShape, cut: ProductCut): KernelSpec {
   return {
     name: `matmul_${format}_${cut.tile}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + source + store,
+    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + matrix +
+      source +
+      store,
     bindings: BINDINGS,
     constants: constantsOf(scaleRows, cut),
   };
@@ -74,8 +77,8 @@ export function matmulResidual(
   }
   return {
     name: `matmul_residual_${format}_${cut.tile}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + source +
-      storeResidual,
+    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + matrix +
+      source + storeResidual,
     bindings: { ...BINDINGS, norm: "read", scaled: "read_write", next_squares: "read_write" },
     constants: {
       ...constantsOf(scaleRows, cut),
@@ -95,9 +98,17 @@ const BINDINGS: KernelSpec["bindings"] = {
   squares: "read",
 };
 
+/** WGSL text of what the kernels for few and for many rows share. */
+export const MATRIX_WGSL: string = matrix;
+
+/** How many rows of W share their scales, as far as a kernel cares. */
+export function sharingOf(scaleRows: number): number {
+  return Math.min(scaleRows, MOST_SHARING);
+}
+
 function constantsOf(scaleRows: number, cut: ProductCut): Record<string, number> {
   return {
-    SHARING: Math.min(scaleRows, MOST_SHARING),
+    SHARING: sharingOf(scaleRows),
     ...factorConstants(cut),
     ...cutConstants(cut),
   };

@@ -21,7 +21,7 @@ export interface GroupShape {
 }
 
 /** Pairs of one expert that a workgroup takes together. */
-export const TILE_PAIRS = 8;
+export const TILE_PAIRS = 16;
 
 /** Bytes of the `groups` buffer. */
 export function groupBytes({ experts, topK, maxRows }: GroupShape): number {

@@ -5,7 +5,7 @@
 //   [pairs_at(e) + j]           the j-th pair of expert e, ascending
 // A tile is up to TILE_PAIRS pairs of one expert that has a slot.
 
-const TILE_PAIRS: u32 = 8u;
+const TILE_PAIRS: u32 = 16u;
 
 fn count_at(expert: u32) -> u32 {
   return 1u + expert;

@@ -14,13 +14,11 @@ import {
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
-import down from "./down.wgsl" with { type: "text" };
 import downSum from "./down_sum.wgsl" with { type: "text" };
 import experts from "./experts.wgsl" with { type: "text" };
 import gateUp from "./gate_up.wgsl" with { type: "text" };
-import { GROUPS_WGSL, type GroupShape, mostTiles, SIZES_WGSL } from "./groups.ts";
+import { type GroupShape, SIZES_WGSL } from "./groups.ts";
 import alone from "./pair_alone.wgsl" with { type: "text" };
-import tiled from "./pair_tile.wgsl" with { type: "text" };
 
 /** The experts in one chunk of a slot pool. */
 export interface ExpertShape extends GroupShape {
@@ -32,6 +30,8 @@ export interface ExpertShape extends GroupShape {
   /** The chunk's slots: only pairs whose expert lies in one of them are computed. */
   readonly firstSlot: number;
   readonly slots: number;
+  /** The chunk's place among those of the pool; 0 unless said. */
+  readonly chunk?: number;
   /** Whether other chunks of the pool follow; not unless said. */
   readonly moreChunks?: boolean;
   /** x is scaled but not yet normed (few rows). */
@@ -41,17 +41,16 @@ export interface ExpertShape extends GroupShape {
 }
 
 /**
- * act[row, rank] = silu(gate x[row]) * up x[row] of expert ids[row, rank]. Buffers: ids u32 [rows, topK], or with a
- * cut of 8 rows `groups` from `groupPairs` and `groupTiles`; table u32 [experts] (slot or NONE); codes and scales
- * both the chunk's buffer; x f32 [rows, hidden]; act f32 [rows, topK, dff]; `sizes` from `expertSizes`; squares f32
+ * act[row, rank] = silu(gate x[row]) * up x[row] of expert ids[row, rank], with a cut of one row. Buffers: ids u32 [rows,
+ * topK]; table u32 [experts] (slot or NONE); codes and scales both the chunk's buffer; x f32 [rows, hidden]; act f32 [rows, topK, dff]; `sizes` from `expertSizes`; squares f32
  * [rows, parts] where the shape has a norm (else any).
  */
 export function gateUpExperts(format: FormatName, cut: ProductCut): KernelSpec {
   return {
     name: `gate_up_${format}_${cut.tile}`,
-    source: sourceOf(format, cut) + SILU_WGSL + ROW_FACTOR_WGSL + gateUp,
+    source: sourceOf(format) + SILU_WGSL + ROW_FACTOR_WGSL + gateUp,
     bindings: {
-      ...bindingsOf(cut),
+      ...BINDINGS,
       x: "read",
       act: "read_write",
       squares: "read",
@@ -63,22 +62,7 @@ export function gateUpExperts(format: FormatName, cut: ProductCut): KernelSpec {
 
 /** The grid of `gateUpExperts`. */
 export function gateUpGrid(shape: ExpertShape, cut: ProductCut, step: StepShape): Grid {
-  return [ceilDiv(shape.dff, rowsOfCut(cut) / 2), tilesOf(shape, cut, step), 1];
-}
-
-/** y[row, rank] = down x[row, rank]; x is `act`, y f32 [rows, topK, hidden], the rest as `gateUpExperts`. */
-export function downExperts(format: FormatName, cut: ProductCut): KernelSpec {
-  return {
-    name: `down_${format}_${cut.tile}`,
-    source: sourceOf(format, cut) + down,
-    bindings: { ...bindingsOf(cut), x: "read", y: "read_write", sizes: "uniform" },
-    constants: cutConstants(cut),
-  };
-}
-
-/** The grid of `downExperts`. */
-export function downGrid(shape: ExpertShape, cut: ProductCut, step: StepShape): Grid {
-  return [ceilDiv(shape.hidden, rowsOfCut(cut)), tilesOf(shape, cut, step), 1];
+  return [ceilDiv(shape.dff, rowsOfCut(cut) / 2), step.rows * shape.topK, 1];
 }
 
 /** How many ranks a workgroup of `downSumExperts` holds at a time, at most: bounded by workgroup memory. */
@@ -170,22 +154,21 @@ export function expertSizes(shape: ExpertShape): number[] {
     shape.norm?.parts ?? 0,
     floatBits(shape.norm?.epsilon ?? 0),
     shape.nextParts ?? 0,
+    shape.chunk ?? 0,
   ];
 }
 
-function sourceOf(format: FormatName, { tile }: ProductCut): string {
-  const pairs = tile === 1 ? alone : GROUPS_WGSL + tiled;
-  return STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + SIZES_WGSL + experts + pairs;
+/** WGSL text of what the kernels for few and for many rows share; it needs `SIZES_WGSL`. */
+export const EXPERTS_WGSL: string = experts;
+
+function sourceOf(format: FormatName): string {
+  return STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + SIZES_WGSL + experts + alone;
 }
 
-function bindingsOf({ tile }: ProductCut): KernelSpec["bindings"] {
-  const weights = { table: "read", codes: "read", scales: "read" } as const;
-  return tile === 1
-    ? { step: "read", ids: "read", ...weights }
-    : { step: "read", groups: "read", ...weights };
-}
-
-/** Pairs, or as many tiles as there can be: those that there are not return at once. */
-function tilesOf(shape: ExpertShape, { tile }: ProductCut, { rows }: StepShape): number {
-  return tile === 1 ? rows * shape.topK : mostTiles(shape, rows);
-}
+const BINDINGS: KernelSpec["bindings"] = {
+  step: "read",
+  ids: "read",
+  table: "read",
+  codes: "read",
+  scales: "read",
+};

@@ -21,5 +21,6 @@ struct Sizes {
   last_chunk: u32, // 1: no chunk of the pool follows
   parts: u32,      // of the squares of x; 0: x is not to be divided by anything
   epsilon: f32,
-  next_parts: u32, // of the squares that down_sum.wgsl sums
+  next_parts: u32, // of the squares that down_sum.wgsl and few_sum.wgsl sum
+  chunk: u32,      // the chunk's place in the pool
 }

@@ -1,6 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type ProductCut, productCut } from "../../shaders/common/products.ts";
+import { productCut } from "../../shaders/common/products.ts";
 import { NONE } from "../../shaders/common/step.ts";
+import { type TileCut, tileCut } from "../../shaders/common/tile.ts";
+import {
+  downTiles,
+  downTilesGrid,
+  gateUpTiles,
+  gateUpTilesGrid,
+} from "../../shaders/moe_experts/expert_tiles.ts";
 import {
   groupBytes,
   groupPairs,
@@ -11,14 +18,14 @@ import {
   TILE_PAIRS,
 } from "../../shaders/moe_experts/groups.ts";
 import {
-  downExperts,
-  downGrid,
   type ExpertShape,
   expertSizes,
   gateUpExperts,
   gateUpGrid,
 } from "../../shaders/moe_experts/moe_experts.ts";
+import { matmulNaive } from "../../shaders/matmul/naive.ts";
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
+import { swigluNaive } from "../../shaders/swiglu/naive.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
 import { runKernel } from "../gpu.ts";
@@ -96,8 +103,11 @@ Deno.test("groupPairs() and groupTiles() list the pairs of each expert in order 
   }
 });
 
-/** Every pair's output, from gate and up to down, with the pool in one chunk. */
-async function compute(shape: ExpertShape, cut: ProductCut, rows: number) {
+/** The cuts for a CPU that runs shaders and for a GPU. */
+const CUTS = [true, false].map((software) => tileCut({ software, subgroupSize: 8 }));
+
+/** Some experts with all slots in one chunk, and rows for them. */
+function placed(shape: ExpertShape, rows: number) {
   const experts = testExperts(shape.format, { ...shape, count: shape.experts });
   const pool = new Uint8Array(experts.stride * shape.experts);
   experts.slots.forEach((slot, i) => pool.set(slot, i * experts.stride));
@@ -107,56 +117,79 @@ async function compute(shape: ExpertShape, cut: ProductCut, rows: number) {
   const x = pattern(rows * shape.hidden, 7);
   const { step } = stepBuffers([{ rows }]);
   const sizes = Uint32Array.from(expertSizes(shape));
-  const pairs = cut.tile === 1 ? { ids } : { groups: await group(shape, ids, table) };
-  const common = { step, ...pairs, table, codes, scales: codes, sizes };
   const size = { rows, segments: 1, headRows: 0, maxContext: 0 };
+  return { experts, ids, x, size, common: { step, table, codes, scales: codes, sizes } };
+}
+
+/** Every pair's output, from gate and up to down. */
+async function compute(shape: ExpertShape, cut: TileCut, rows: number) {
+  const { experts, ids, x, size, common } = placed(shape, rows);
+  const groups = await group(shape, ids, common.table);
   const { act } = await runKernel(
-    gateUpExperts(shape.format, cut),
-    { ...common, x, act: { out: ids.length * shape.dff }, squares: x },
-    gateUpGrid(shape, cut, size),
+    gateUpTiles(shape.format, cut),
+    { ...common, groups, x, act: { out: ids.length * shape.dff } },
+    gateUpTilesGrid(shape, cut, size),
   );
   const { y } = await runKernel(
-    downExperts(shape.format, cut),
-    { ...common, x: act!, y: { out: ids.length * shape.hidden } },
-    downGrid(shape, cut, size),
+    downTiles(shape.format, cut),
+    { ...common, groups, x: act!, y: { out: ids.length * shape.hidden } },
+    downTilesGrid(shape, cut, size),
   );
   return { y: y!, want: moeExpertsNaive({ x, ids, ...shape }, (id) => experts.dense[id]!) };
 }
 
+const SIZES: readonly (readonly [rows: number, hidden: number, dff: number])[] = [
+  [1, 16, 16],
+  [51, 144, 80],
+  [3, 272, 48],
+  [22, 32, 272],
+];
+
 for (const format of ["fp8", "bf16"] as const) {
+  for (const cut of CUTS) {
+    const name = `${format}, ${JSON.stringify(cut)}`;
+    Deno.test(`gateUpTiles() and downTiles() match naive: ${name}`, async () => {
+      for (const [rows, hidden, dff] of SIZES) {
+        const sizes = { hidden, dff, experts: 4, topK: 3, maxRows: rows };
+        const { y, want } = await compute({ ...SHAPE, ...sizes, format, slots: 4 }, cut, rows);
+        // f32 sums of up to 272 products, two deep.
+        assertClose(`${rows} x ${hidden} x ${dff}`, y, want, 2e-6);
+      }
+    });
+  }
   for (const software of [true, false]) {
-    for (const tile of [1, 8] as const) {
-      const name = `${format}, tiles of ${tile} for a ${software ? "CPU" : "GPU"}`;
-      Deno.test(`gateUpExperts() and downExperts() match naive: ${name}`, async () => {
-        for (
-          const [rows, hidden, dff] of [[1, 16, 16], [11, 144, 80], [3, 272, 48], [2, 32, 272]]
-            .map((sizes) => sizes as [number, number, number])
-        ) {
-          const sizes = { hidden, dff, experts: 4, topK: 3, maxRows: rows };
-          const { y, want } = await compute(
-            { ...SHAPE, ...sizes, format, slots: 4 },
-            productCut(tile, software),
-            rows,
-          );
-          // f32 sums of up to 272 products, two deep.
-          assertClose(`${rows} x ${hidden} x ${dff}`, y, want, 2e-6);
-        }
-      });
-    }
+    const cut = productCut(1, software);
+    Deno.test(`gateUpExperts() matches naive: ${format}, ${JSON.stringify(cut)}`, async () => {
+      for (const [rows, hidden, dff] of [[1, 16, 16], [11, 144, 80], [2, 32, 272]] as const) {
+        const sizes = { hidden, dff, experts: 4, topK: 3, maxRows: rows };
+        const shape = { ...SHAPE, ...sizes, format, slots: 4 };
+        const { experts, ids, x, size, common } = placed(shape, rows);
+        const { act } = await runKernel(
+          gateUpExperts(format, cut),
+          { ...common, ids, x, act: { out: ids.length * dff }, squares: x },
+          gateUpGrid(shape, cut, size),
+        );
+        const want = [...ids].flatMap((id, pair) => {
+          const row = Math.floor(pair / shape.topK);
+          const input = x.subarray(row * hidden, (row + 1) * hidden);
+          const { gate, up } = experts.dense[id]!;
+          const both = [...matmulNaive(input, gate, hidden), ...matmulNaive(input, up, hidden)];
+          return [...swigluNaive(both, dff)];
+        });
+        assertClose(`${rows} x ${hidden} x ${dff}`, act!.subarray(0, want.length), want, 2e-6);
+      }
+    });
   }
 }
 
-Deno.test("gateUpExperts() and downExperts() match naive at the real sizes", async () => {
+Deno.test("gateUpTiles() and downTiles() match naive at the real sizes", async () => {
   const sizes = { hidden: 2048, dff: 512, experts: 2, topK: 1, maxRows: 3 };
-  for (const tile of [1, 8] as const) {
-    const shape = { ...SHAPE, ...sizes, slots: 2 };
-    const { y, want } = await compute(shape, productCut(tile, true), 3);
-    // f32 sums of up to 2,048 products, two deep.
-    assertClose(`tiles of ${tile}`, y, want, 4e-6);
-  }
+  const { y, want } = await compute({ ...SHAPE, ...sizes, slots: 2 }, CUTS[0]!, 3);
+  // f32 sums of up to 2,048 products, two deep.
+  assertClose("tiles", y, want, 4e-6);
 });
 
-Deno.test("gateUpExperts() and downExperts() leave pairs of other chunks and of no slot alone", async () => {
+Deno.test("the experts' kernels leave pairs of other chunks and of no slot alone", async () => {
   const shape = { ...SHAPE, experts: 6, topK: 1, maxRows: 6, firstSlot: 2, slots: 2 };
   const table = Uint32Array.of(1, 2, NONE, 3, 4, 0);
   const ids = Uint32Array.of(0, 1, 2, 3, 4, 5);
@@ -164,28 +197,25 @@ Deno.test("gateUpExperts() and downExperts() leave pairs of other chunks and of 
   const codes = new Uint32Array(2048);
   const sizes = Uint32Array.from(expertSizes(shape));
   const groups = await group(shape, ids, table);
-  for (const tile of [1, 8] as const) {
-    const cut = productCut(tile, true);
-    const pairs = tile === 1 ? { ids } : { groups };
-    const common = { step, ...pairs, table, codes, scales: codes, sizes, x: pattern(6 * 16) };
-    const { act } = await runKernel(
-      gateUpExperts("fp8", cut),
-      { ...common, act: { out: 6 * 16 }, squares: codes },
+  const common = { step, table, codes, scales: codes, sizes, x: pattern(6 * 16) };
+  const out = { out: 6 * 16 };
+  const [cut] = CUTS;
+  const results = [
+    await runKernel(
+      gateUpExperts("fp8", productCut(1, true)),
+      { ...common, ids, act: out, squares: codes },
       [4, 8, 1],
-    );
-    const { y } = await runKernel(
-      downExperts("fp8", cut),
-      { ...common, y: { out: 6 * 16 } },
-      [4, 8, 1],
-    );
-    for (const [name, out] of [["act", act!], ["y", y!]] as const) {
-      const written = [0, 1, 2, 3, 4, 5].map((pair) => !Number.isNaN(out[pair * 16]));
-      assertEquals(written, [false, true, false, true, false, false], `${name}, tiles of ${tile}`);
-    }
+    ),
+    await runKernel(gateUpTiles("fp8", cut!), { ...common, groups, act: out }, [8, 1, 1]),
+    await runKernel(downTiles("fp8", cut!), { ...common, groups, y: out }, [8, 1, 1]),
+  ];
+  for (const [name, values] of results.flatMap(Object.entries<Float32Array>)) {
+    const written = [0, 1, 2, 3, 4, 5].map((pair) => !Number.isNaN(values[pair * 16]));
+    assertEquals(written, [false, true, false, true, false, false], name);
   }
 });
 
-Deno.test("gateUpExperts() takes the tiles that there are, not those of an earlier step", async () => {
+Deno.test("gateUpTiles() takes the tiles that there are, not those of an earlier step", async () => {
   const shape = { ...SHAPE, experts: 3, topK: 1, maxRows: 3, slots: 3 };
   const ids = Uint32Array.of(0, 1, 2);
   const { step } = stepBuffers([{ rows: 3 }]);
@@ -193,7 +223,7 @@ Deno.test("gateUpExperts() takes the tiles that there are, not those of an earli
   const groups = await group(shape, ids, ids);
   groups[0] = 2;
   const { act } = await runKernel(
-    gateUpExperts("fp8", productCut(8, true)),
+    gateUpTiles("fp8", CUTS[0]!),
     {
       step,
       groups,
@@ -203,9 +233,8 @@ Deno.test("gateUpExperts() takes the tiles that there are, not those of an earli
       sizes: Uint32Array.from(expertSizes(shape)),
       x: pattern(3 * 16),
       act: { out: 3 * 16 },
-      squares: codes,
     },
-    [1, 4, 1],
+    [4, 1, 1],
   );
   assertEquals([0, 1, 2].map((pair) => Number.isNaN(act![pair * 16])), [false, false, true]);
 });

@@ -1,0 +1,58 @@
+// y[row, n] (+)= sum_k W[n, k] x[row, k] for many rows (matrix.wgsl): a workgroup makes 8 TILE_THREADS outputs of 16 rows
+// (tile_products.wgsl). Workgroups next to each other have the same weights.
+
+struct Tile {
+  row0: u32,
+  rows: u32,
+}
+
+// Rows past the end repeat the last one and are not stored.
+fn row_start(tile: Tile, row: u32) -> u32 {
+  return min(tile.row0 + row, tile.rows - 1u) * sizes.x_stride + sizes.x_offset;
+}
+
+// Stores eight outputs of a row of the tile.
+fn store_row(tile: Tile, row: u32, n: u32, sums: RowSums) {
+  if (tile.row0 + row >= tile.rows) { return; }
+  let at = (tile.row0 + row) * sizes.y_stride + sizes.y_offset + n;
+  store_four(at, n, sums.low);
+  store_four(at + 4u, n + 4u, sums.high);
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let tile = Tile(group.x * TILE_ROWS, select(step.rows, step.head_rows, sizes.head == 1u));
+  if (step.stopped != 0u || tile.row0 >= tile.rows) { return; }
+  let source = open_tile(tile, thread);
+  let n = (group.y * TILE_THREADS + thread) * 8u;
+  let low = four_rows(n);
+  let high = four_rows(n + 4u);
+  let units = sizes.k / 16u;
+  let across = (sizes.k + 127u) / 128u;
+  var sums = TileSums();
+  for (var first = 0u; first < units; first += BLOCK_UNITS) {
+    let low_scale = scales_of(low / sizes.scale_rows * across, first);
+    var high_scale = low_scale;
+    if (SHARING % 8u != 0u) { high_scale = scales_of(high / sizes.scale_rows * across, first); }
+    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
+      let weights = Block(decode_rows(low * units + unit), decode_rows(high * units + unit), low_scale, high_scale);
+      sums = add_block(sums, weights, next_inputs(source, unit, units));
+    }
+  }
+  store_row(tile, 0u, n, sums.r0);
+  store_row(tile, 1u, n, sums.r1);
+  store_row(tile, 2u, n, sums.r2);
+  store_row(tile, 3u, n, sums.r3);
+  store_row(tile, 4u, n, sums.r4);
+  store_row(tile, 5u, n, sums.r5);
+  store_row(tile, 6u, n, sums.r6);
+  store_row(tile, 7u, n, sums.r7);
+  store_row(tile, 8u, n, sums.r8);
+  store_row(tile, 9u, n, sums.r9);
+  store_row(tile, 10u, n, sums.r10);
+  store_row(tile, 11u, n, sums.r11);
+  store_row(tile, 12u, n, sums.r12);
+  store_row(tile, 13u, n, sums.r13);
+  store_row(tile, 14u, n, sums.r14);
+  store_row(tile, 15u, n, sums.r15);
+}

@@ -1,0 +1,64 @@
+// y[pair, n] = sum_i down[n, i] act[pair, i] for each pair (row, rank), of many rows.
+// table u32 [experts]; act f32 [rows, top_k, dff], named x; y f32 [rows, top_k, hidden]. Pairs whose expert is not in
+// this chunk of the pool are left alone. A workgroup makes 8 TILE_THREADS elements of a tile of pairs (tile_products.wgsl).
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(3) var<storage, read> codes: array<Codes>;
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(7) var<uniform> sizes: Sizes;
+
+fn row_start(tile: Tile, place: u32) -> u32 {
+  return pair_at(tile, place) * (sizes.dff / 4u);
+}
+
+fn store_row(tile: Tile, place: u32, n: u32, sums: RowSums) {
+  if (place >= tile.count || n >= sizes.hidden) { return; }
+  let at = (pair_at(tile, place) * sizes.hidden + n) / 4u;
+  y[at] = sums.low;
+  y[at + 1u] = sums.high;
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  if (step.stopped != 0u) { return; }
+  let tile = find_tile(group.x);
+  if (tile.count == 0u) { return; }
+  let slot = table[tile.expert];
+  if (!in_chunk(slot)) { return; }
+  let source = open_tile(tile, thread);
+  let n = (group.y * TILE_THREADS + thread) * 8u;
+  let row = min(n, sizes.hidden - 8u);
+  let units = sizes.dff / 16u;
+  let across = (sizes.dff + 127u) / 128u;
+  let base = (slot - sizes.first_slot) * sizes.slot_units + sizes.down_units;
+  let low = base + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
+  let high = low + 4u * units;
+  let first_scale = (slot - sizes.first_slot) * sizes.slot_scales + sizes.down_scales;
+  var sums = TileSums();
+  for (var first = 0u; first < units; first += BLOCK_UNITS) {
+    let scale = scale_of(first_scale, across, row, first);
+    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
+      let weights = Block(decode_rows(low + unit), decode_rows(high + unit), scale, scale);
+      sums = add_block(sums, weights, next_inputs(source, unit, units));
+    }
+  }
+  store_row(tile, 0u, n, sums.r0);
+  store_row(tile, 1u, n, sums.r1);
+  store_row(tile, 2u, n, sums.r2);
+  store_row(tile, 3u, n, sums.r3);
+  store_row(tile, 4u, n, sums.r4);
+  store_row(tile, 5u, n, sums.r5);
+  store_row(tile, 6u, n, sums.r6);
+  store_row(tile, 7u, n, sums.r7);
+  store_row(tile, 8u, n, sums.r8);
+  store_row(tile, 9u, n, sums.r9);
+  store_row(tile, 10u, n, sums.r10);
+  store_row(tile, 11u, n, sums.r11);
+  store_row(tile, 12u, n, sums.r12);
+  store_row(tile, 13u, n, sums.r13);
+  store_row(tile, 14u, n, sums.r14);
+  store_row(tile, 15u, n, sums.r15);
+}

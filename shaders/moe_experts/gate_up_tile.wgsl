@@ -1,0 +1,65 @@
+// act[pair, i] = silu(sum_k gate[i, k] x[row, k]) * sum_k up[i, k] x[row, k] for each pair (row, rank), of many rows.
+// table u32 [experts]; x f32 [rows, hidden]; act f32 [rows, top_k, dff]. Pairs whose expert is not in this chunk of the pool
+// are left alone. A workgroup makes 4 TILE_THREADS elements of a tile of pairs: a thread four rows of gate and the same four
+// of up (tile_products.wgsl).
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(3) var<storage, read> codes: array<Codes>;
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> act: array<vec4<f32>>;
+@group(0) @binding(7) var<uniform> sizes: Sizes;
+
+fn row_start(tile: Tile, place: u32) -> u32 {
+  return pair_at(tile, place) / sizes.top_k * (sizes.hidden / 4u);
+}
+
+fn store_row(tile: Tile, place: u32, i: u32, sums: RowSums) {
+  if (place >= tile.count || i >= sizes.dff) { return; }
+  let gate = sums.low;
+  let gated = vec4<f32>(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w));
+  act[(pair_at(tile, place) * sizes.dff + i) / 4u] = gated * sums.high;
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  if (step.stopped != 0u) { return; }
+  let tile = find_tile(group.x);
+  if (tile.count == 0u) { return; }
+  let slot = table[tile.expert];
+  if (!in_chunk(slot)) { return; }
+  let source = open_tile(tile, thread);
+  let i = (group.y * TILE_THREADS + thread) * 4u;
+  let row = min(i, sizes.dff - 4u);
+  let units = sizes.hidden / 16u;
+  let across = (sizes.hidden + 127u) / 128u;
+  let rows = (slot - sizes.first_slot) * sizes.slot_units + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
+  let scale_base = (slot - sizes.first_slot) * sizes.slot_scales;
+  var sums = TileSums();
+  for (var first = 0u; first < units; first += BLOCK_UNITS) {
+    let gate_scale = scale_of(scale_base + sizes.gate_scales, across, row, first);
+    let up_scale = scale_of(scale_base + sizes.up_scales, across, row, first);
+    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
+      let weights = Block(
+        decode_rows(rows + sizes.gate_units + unit), decode_rows(rows + sizes.up_units + unit), gate_scale, up_scale);
+      sums = add_block(sums, weights, next_inputs(source, unit, units));
+    }
+  }
+  store_row(tile, 0u, i, sums.r0);
+  store_row(tile, 1u, i, sums.r1);
+  store_row(tile, 2u, i, sums.r2);
+  store_row(tile, 3u, i, sums.r3);
+  store_row(tile, 4u, i, sums.r4);
+  store_row(tile, 5u, i, sums.r5);
+  store_row(tile, 6u, i, sums.r6);
+  store_row(tile, 7u, i, sums.r7);
+  store_row(tile, 8u, i, sums.r8);
+  store_row(tile, 9u, i, sums.r9);
+  store_row(tile, 10u, i, sums.r10);
+  store_row(tile, 11u, i, sums.r11);
+  store_row(tile, 12u, i, sums.r12);
+  store_row(tile, 13u, i, sums.r13);
+  store_row(tile, 14u, i, sums.r14);
+  store_row(tile, 15u, i, sums.r15);
+}
