@@ -109,6 +109,36 @@ Deno.test("deploy/run serve allows what its options and their environment twins 
   await Deno.remove(cache, { recursive: true });
 });
 
+Deno.test("deploy/run gpu-report runs the report with what it is given", async () => {
+  const { code, out } = await run("deploy/run", ["gpu-report", "--budgets", "8G"]);
+  const lines = out.trimEnd().split("\n");
+  assertEquals(code, 0);
+  assertEquals(lines.slice(-3), [`${ROOT}/tests/gpu_report/main.ts`, "--budgets", "8G"]);
+  assert(lines.includes("--cached-only"), out);
+});
+
+Deno.test("deploy/run pack makes an archive that another machine's deploy/run uses", async () => {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  const file = `${folder}/pack.tar.gz`;
+  const packed = await run("deploy/run", ["pack", file], {
+    env: { NPM_CONFIG_REGISTRY: "https://npm.example" },
+  });
+  assertEquals(packed.code, 0, packed.err);
+  const home = `${folder}/home`;
+  await Deno.mkdir(`${home}/deno_dir`, { recursive: true });
+  const tar = new Deno.Command("tar", { args: ["-xzf", file, "-C", home] });
+  assertEquals((await tar.output()).code, 0);
+  assert((await Deno.stat(`${home}/deno-2.9.6/deno`)).isFile);
+  // The stand-in on the PATH would tell the same: what it is told comes from the archive.
+  const { out } = await run("deploy/run", ["gpu-report"], {
+    env: { DELTAPAGE_HOME: home },
+    body: `printf '%s %s' "$DENO_DIR" "$NPM_CONFIG_REGISTRY"`,
+  });
+  assertEquals(out, `${home}/deno_dir https://npm.example`);
+  assertEquals((await run("deploy/run", ["pack"])).code, 1);
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("deploy/run serve may read where a snapshot's links point", async () => {
   const cache = await Deno.realPath(await Deno.makeTempDir());
   await Deno.mkdir(`${cache}/blobs`);
