@@ -134,7 +134,8 @@ export const OPTION_TABLE: readonly Row[] = [
     flag: "look-ahead",
     value: "MODE",
     fallback: "auto",
-    help: "read experts early that the next layer will probably miss: on, off, auto while it helps",
+    help:
+      "read early what the next layer will probably miss: on, off, slots loads it, auto if it helps",
   },
   {
     flag: "warm",
@@ -162,7 +163,7 @@ export const OPTION_TABLE: readonly Row[] = [
   },
 ];
 
-const LOOK_AHEADS = ["auto", "on", "off"] as const satisfies readonly ReadAheadMode[];
+const LOOK_AHEADS = ["auto", "on", "slots", "off"] as const satisfies readonly ReadAheadMode[];
 const EXPERT_IOS = ["auto", "pread", "cached", "mmap"] as const satisfies readonly ExpertIo[];
 const RESIDENCIES = ["auto", "resident", "host", "paged"] as const satisfies readonly Residency[];
 

@@ -106,7 +106,7 @@ export class ExpertStage {
         const stopIds = ids[end - from]!;
         dispatches += await this.#page(programs, end, { ids: stopIds, shape, failedRows });
         // The GPU is busy with these experts now, and the reads that they needed are done.
-        if (hidden) this.#parts.ahead!.reader.look(end, stopIds, hidden);
+        if (hidden) await this.#parts.ahead!.reader.look(end, stopIds, hidden);
       }
       resumed = stopped === 0 ? -1 : end;
       from = stopped === 0 ? to : end + 1;

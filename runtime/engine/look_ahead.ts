@@ -25,6 +25,7 @@ export async function openReadAhead(
     hidden: config.hidden,
     isResident: (layer, expert) => pager.isResident(layer, [expert]),
     hint: (layer, expert) => reader.willNeed(layer, expert) ? reader.layout.byteLength : 0,
+    load: (layer, expert) => pager.loadAhead(layer, expert),
     mode,
   });
 }

@@ -1,12 +1,16 @@
 /**
  * Has the system read experts that a later layer will probably miss, while the GPU computes those of this one. What is
- * fetched lies in the page cache, not in a slot: no slot is lost to a wrong guess and no token can change.
+ * fetched lies in the page cache, so that no slot is lost to a wrong guess; or, if asked for, in slots that are free.
+ * No token can change by either.
  * @module
  */
 import type { Lookahead } from "./lookahead.ts";
 
-/** "auto" stops by itself while too few of the missing experts are foreseen. */
-export type ReadAheadMode = "auto" | "on" | "off";
+/**
+ * "auto" stops by itself while too few of the missing experts are foreseen, "on" never does; "slots" is as "auto" and
+ * loads into free slots.
+ */
+export type ReadAheadMode = "auto" | "on" | "slots" | "off";
 
 /** What it works with. */
 export interface ReadAheadParts {
@@ -16,6 +20,8 @@ export interface ReadAheadParts {
   readonly isResident: (layer: number, expert: number) => boolean;
   /** Tells the system that an expert will be read soon; returns the bytes, 0 where it cannot be told. */
   readonly hint: (layer: number, expert: number) => number;
+  /** Loads an expert if its layer has a free slot, and tells whether it had; for "slots". */
+  readonly load: (layer: number, expert: number) => Promise<boolean>;
   readonly mode: Exclude<ReadAheadMode, "off">;
   /**
    * Layers from the input that is looked at to the router that is run: 1 if absent. 0 is the control: nothing is
@@ -26,12 +32,12 @@ export interface ReadAheadParts {
 
 /** Totals since start. */
 export interface ReadAheadCounters {
-  /** Experts hinted. */
+  /** Experts hinted; those loaded into slots are not among them. */
   hints: number;
   hintBytes: number;
-  /** Of these the ones that their layer then missed. */
+  /** Of these, and of those loaded, the ones that their layer then asked for. */
   hintsUsed: number;
-  /** Experts that were missed in layers that had been looked ahead to. */
+  /** Experts that were missed, or would have been, in layers that had been looked ahead to. */
   hintsWanted: number;
 }
 
@@ -50,8 +56,8 @@ export class ReadAhead {
   readonly counters: ReadAheadCounters = { hints: 0, hintBytes: 0, hintsUsed: 0, hintsWanted: 0 };
   readonly #parts: ReadAheadParts;
   readonly #distance: number;
-  /** By layer: what was hinted for it in this step. */
-  readonly #hinted = new Map<number, ReadonlySet<number>>();
+  /** By layer: what was guessed for it in this step and was not resident. */
+  readonly #guessed = new Map<number, ReadonlySet<number>>();
   #sampleUsed = 0;
   #sampleWanted = 0;
   #pause = 0;
@@ -68,18 +74,20 @@ export class ReadAhead {
 
   /** A layer chose these experts, and none of the missing ones is loaded yet. */
   chose(layer: number, ids: Iterable<number>): void {
-    const hinted = this.#hinted.get(layer);
-    if (!hinted) return;
-    this.#hinted.delete(layer);
-    const missed = [...new Set(ids)].filter((id) => !this.#parts.isResident(layer, id));
-    this.#count(missed.filter((id) => hinted.has(id)).length, missed.length);
+    const guessed = this.#guessed.get(layer);
+    if (!guessed) return;
+    this.#guessed.delete(layer);
+    const missed = [...new Set(ids)].filter((id) =>
+      guessed.has(id) || !this.#parts.isResident(layer, id)
+    );
+    this.#count(missed.filter((id) => guessed.has(id)).length, missed.length);
   }
 
   /**
    * The experts that a layer chose are loaded: looks ahead from there. `h`, f32 [rows, hidden], is what it routed from.
    */
-  look(layer: number, ids: Iterable<number>, h: Float32Array): void {
-    const { lookahead, hidden, isResident, hint } = this.#parts;
+  async look(layer: number, ids: Iterable<number>, h: Float32Array): Promise<void> {
+    const { lookahead, hidden, isResident, hint, load, mode } = this.#parts;
     const target = layer + this.#distance;
     if (target >= lookahead.layers) return;
     const guess = lookahead.guess(target, h, hidden);
@@ -88,8 +96,9 @@ export class ReadAhead {
       return this.#count(chosen.filter((id) => guess.has(id)).length, chosen.length);
     }
     const absent = [...guess].filter((id) => !isResident(target, id));
-    this.#hinted.set(target, new Set(absent));
+    this.#guessed.set(target, new Set(absent));
     for (const expert of absent) {
+      if (mode === "slots" && await load(target, expert)) continue;
       this.counters.hints++;
       this.counters.hintBytes += hint(target, expert);
     }
@@ -102,7 +111,7 @@ export class ReadAhead {
     this.#sampleWanted += wanted;
     if (this.#sampleWanted < SAMPLE) return;
     const recall = this.#sampleUsed / this.#sampleWanted;
-    if (this.#parts.mode === "auto" && recall < LEAST_RECALL) this.#pause = PAUSE;
+    if (this.#parts.mode !== "on" && recall < LEAST_RECALL) this.#pause = PAUSE;
     this.#sampleUsed = 0;
     this.#sampleWanted = 0;
   }

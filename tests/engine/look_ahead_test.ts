@@ -10,7 +10,9 @@ import { loadOracleCase } from "../oracle_case.ts";
 
 const { dir, prompts } = loadOracleCase("tiny_fp8");
 const tokens = prompts.find((prompt) => prompt.tokens.length === 64)!.tokens;
-const SLOTS = 3;
+const SLOTS = 4;
+/** A prompt that leaves slots free. */
+const SHORT = tokens.slice(0, 2);
 
 Deno.test("the routers on the host find every expert of the layer whose input they are given", async () => {
   const config = parseConfig(JSON.parse(Deno.readTextFileSync(`${dir}/config.json`)));
@@ -42,18 +44,20 @@ Deno.test("the routers on the host find every expert of the layer whose input th
 Deno.test("--look-ahead changes no token and foresees far more than chance", async () => {
   const whole = await openTestEngine(dir, { residency: "resident" });
   const { total, rows, expertSlots } = whole.runner.plan;
-  const want = await complete(whole, greedy(tokens, { maxTokens: 48, logprobs: 2 }));
+  const want = await complete(whole, greedy(SHORT, { maxTokens: 64, logprobs: 2 }));
   await whole.close();
   const experts = rows.find(([purpose]) => purpose === "experts")![2];
   const vram = String(total - experts / expertSlots * (expertSlots - SLOTS));
-  for (const lookAhead of ["off", "auto", "on"] as const) {
+  for (const lookAhead of ["off", "on", "slots"] as const) {
     const engine = await openTestEngine(dir, { vram, lookAhead });
-    const got = await complete(engine, greedy(tokens, { maxTokens: 48, logprobs: 2 }));
+    const got = await complete(engine, greedy(SHORT, { maxTokens: 64, logprobs: 2 }));
     const { values } = engine.counters();
     await engine.close();
     assertEquals([got.tokens, got.logprobs, got.tops], [want.tokens, want.logprobs, want.tops]);
     assertEquals(values.bytes, values.misses! * values.expertBytes!);
     if (lookAhead === "off") assertEquals(values.hints, undefined);
+    if (lookAhead === "slots") assert(values.prefetches! > 0);
+    else assertEquals(values.prefetches, 0);
     if (lookAhead !== "on") continue;
     const { hints, hintBytes, hintsUsed, hintsWanted } = values;
     assertEquals(hintBytes, hints! * values.expertBytes!);

@@ -36,6 +36,7 @@ function reader(guess: number[], parts: Partial<ReadAheadParts> = {}) {
     hidden: 1,
     isResident: (_layer, expert) => expert >= 8,
     hint: (layer, expert) => hinted.push(`${layer}.${expert}`) && 100,
+    load: () => Promise.reject(new Error("not asked for")),
     mode: "auto",
     ...parts,
   });
@@ -44,13 +45,13 @@ function reader(guess: number[], parts: Partial<ReadAheadParts> = {}) {
 
 const h = new Float32Array(1);
 
-Deno.test("ReadAhead hints what is guessed and absent, and counts what was needed of it", () => {
+Deno.test("ReadAhead hints what is guessed and absent, and counts what was needed of it", async () => {
   const { ahead, hinted } = reader([1, 2, 8]);
   ahead.chose(0, [4]); // nothing had been said of layer 0
-  ahead.look(0, [4], h);
+  await ahead.look(0, [4], h);
   assertEquals(hinted, ["1.1", "1.2"]);
   ahead.chose(1, [2, 3, 9, 2]);
-  ahead.look(1, [2, 3, 9, 2], h); // no layer behind it
+  await ahead.look(1, [2, 3, 9, 2], h); // no layer behind it
   assertEquals(hinted.length, 2);
   assertEquals({ ...ahead.counters }, { hints: 2, hintBytes: 200, hintsUsed: 1, hintsWanted: 2 });
   ahead.chose(0, [4]);
@@ -58,31 +59,43 @@ Deno.test("ReadAhead hints what is guessed and absent, and counts what was neede
   assertEquals(ahead.counters.hintsWanted, 2);
 });
 
-Deno.test("ReadAhead at distance 0 hints nothing and counts what the layer's own router finds", () => {
+Deno.test("ReadAhead at distance 0 hints nothing and counts what the layer's own router finds", async () => {
   const { ahead, hinted } = reader([1, 2, 8], { distance: 0 });
-  for (let i = 0; i < 3; i++) ahead.look(0, [1, 2, 8, 5], h);
+  for (let i = 0; i < 3; i++) await ahead.look(0, [1, 2, 8, 5], h);
   assertEquals({ ...ahead.counters }, { hints: 0, hintBytes: 0, hintsUsed: 9, hintsWanted: 12 });
   assertEquals(hinted, []);
 });
 
 /** Stops in layer 0 and then in layer 1; returns how many of them were looked at. */
-function run(ahead: ReadAhead, steps: number, chosen: number[]): number {
+async function run(ahead: ReadAhead, steps: number, chosen: number[]): Promise<number> {
   let looked = 0;
   for (let step = 0; step < steps; step++) {
     if (ahead.wants(1)) {
       looked++;
-      ahead.look(0, [], h);
+      await ahead.look(0, [], h);
     }
     ahead.chose(1, chosen);
   }
   return looked;
 }
 
-Deno.test("ReadAhead pauses by itself while it foresees little, unless it was forced on", () => {
-  assertEquals(run(reader([1, 2]).ahead, 5000, [1, 2, 3]), 5000);
-  const looked = run(reader([1, 2]).ahead, 5000, [3, 4]);
+Deno.test("ReadAhead pauses by itself while it foresees little, unless it was forced on", async () => {
+  assertEquals(await run(reader([1, 2]).ahead, 5000, [1, 2, 3]), 5000);
+  const looked = await run(reader([1, 2]).ahead, 5000, [3, 4]);
   assert(looked >= 128 && looked < 500, `looked ${looked} times in 5000`);
-  assertEquals(run(reader([1, 2], { mode: "on" }).ahead, 5000, [3, 4]), 5000);
+  assertEquals(await run(reader([1, 2], { mode: "on" }).ahead, 5000, [3, 4]), 5000);
+});
+
+Deno.test("ReadAhead loads into free slots if asked to, and hints the rest", async () => {
+  const loaded: number[] = [];
+  const load = (_layer: number, expert: number) =>
+    Promise.resolve(expert === 1 && loaded.push(expert) > 0);
+  const isResident = (_layer: number, expert: number) => expert >= 8 || loaded.includes(expert);
+  const { ahead, hinted } = reader([1, 2, 8], { mode: "slots", load, isResident });
+  await ahead.look(0, [], h);
+  assertEquals([loaded, hinted], [[1], ["1.2"]]);
+  ahead.chose(1, [1, 2, 3, 9]);
+  assertEquals({ ...ahead.counters }, { hints: 1, hintBytes: 100, hintsUsed: 2, hintsWanted: 3 });
 });
 
 Deno.test("ReadAhead leaves prompts alone", () => {
