@@ -31,6 +31,8 @@ export interface OpenHooks {
   readonly log?: (line: string) => void;
   /** Pretend that a storage binding cannot be larger (bytes); for tests of the splitting. */
   readonly maxBinding?: number;
+  /** Whether experts that all have a place are read at start, whatever their size; for tests of what comes without. */
+  readonly preload?: boolean;
   /** Told of the experts that the routers choose; all steps take the way of paging then. */
   readonly onRoute?: OnRoute;
 }
@@ -72,6 +74,7 @@ export async function openEngine(
       log(`memory plan:\n${planTable(plan)}`);
       if (residency) log(residencyLine(residency));
     },
+    preload: hooks.preload,
     onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
     log,
   });

@@ -66,6 +66,8 @@ export interface BuildHooks {
   readonly onProgress: OnProgress;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
+  /** Whether experts that all have a place are read at start; if absent, as the options and their size have it. */
+  readonly preload?: boolean | undefined;
 }
 
 /** Experts that all fit are read at start up to this size; of larger models only those that tokens ask for. */
@@ -98,7 +100,7 @@ export async function buildRunner(
   snapshot: Snapshot,
   config: ModelConfig,
   options: EngineOptions,
-  { onPlan, onProgress, log }: BuildHooks,
+  { onPlan, onProgress, log, preload: wanted }: BuildHooks,
 ): Promise<BuiltRunner> {
   const site = openSite(gpu, snapshot, config, options);
   const source = expertSource(site);
@@ -130,7 +132,7 @@ export async function buildRunner(
   });
   onProgress("kernels", 0, 1);
   await runner.warmUp();
-  await preload(site, plan, placed, onProgress);
+  if (wanted ?? preloads(site, plan, placed)) await preload(placed, onProgress);
   const copies = new GpuCopies(gpu.device, placed.caches, cacheSizes(config, options.kv));
   const cache = stateCache(site, plan, copies);
   const pager = placed.experts?.pager ?? null;
@@ -243,16 +245,20 @@ async function openReadback(
   return await Readback.open(gpu.device, size, syncReadbackWorks());
 }
 
-async function preload(
+/** Whether to read all experts at start: where they have a place, and are small or it was asked for. */
+function preloads(
   site: Site,
-  { memory: plan }: ModelPlan,
-  { source, experts, residency }: Placed,
-  onProgress: OnProgress,
-): Promise<void> {
-  const holdsAll = residency?.mode === "host" || plan.allResident;
-  if (!source || !experts || !holdsAll || residency?.mode === "paged") return;
-  if (site.options.residency === "auto" && expertBytes(site, source) > PRELOAD_BYTES) return;
-  await experts.pager.loadAll((done, total) => onProgress("experts", done, total));
+  { memory: { allResident } }: ModelPlan,
+  { source, residency }: Placed,
+): boolean {
+  if (!source || !residency) return false;
+  const holdsAll = residency.mode === "host" || (residency.mode === "resident" && allResident);
+  const isAsked = site.options.residency !== "auto";
+  return holdsAll && (isAsked || expertBytes(site, source) <= PRELOAD_BYTES);
+}
+
+async function preload({ experts }: Placed, onProgress: OnProgress): Promise<void> {
+  await experts?.pager.loadAll((done, total) => onProgress("experts", done, total));
 }
 
 function stateCache(

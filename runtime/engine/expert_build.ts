@@ -86,14 +86,14 @@ export function expertCounters(
   { pager: { counters }, meter }: ExpertPlaces,
 ): Record<string, number> {
   if (!meter) return { ...counters };
-  const { misses, bytes } = counters;
+  const { misses, bytes, prefetches, prefetchBytes } = counters;
   const fills = meter.read();
   return {
     ...counters,
     ...fills,
     bytes: fills.misses * layout.byteLength,
-    hostLoads: misses,
-    hostBytes: bytes,
+    hostLoads: misses + prefetches,
+    hostBytes: bytes + prefetchBytes,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Remembers in `--cache-dir` which experts are used, and loads them first when the engine starts again. @module */
 import { type HeatHeader, HeatMap } from "../experts/heat.ts";
-import { WarmStart } from "../experts/warm_start.ts";
+import { allPlaces, WarmStart } from "../experts/warm_start.ts";
 import { type EngineOptions, OptionError } from "../options.ts";
 import type { BuiltRunner } from "./build.ts";
 import type { EngineCore } from "./core.ts";
@@ -38,10 +38,17 @@ export class Warmth {
     }
   }
 
-  /** Counts from now on, and loads the hottest experts into free slots while `core` has nothing to run. */
-  attach({ pager, stage }: Pick<BuiltRunner, "pager" | "stage">, core: EngineCore): void {
+  /**
+   * Counts from now on, and loads the hottest experts into free slots while `core` has nothing to run; where host memory
+   * has a place for every expert, the others too.
+   */
+  attach(
+    { pager, stage, residency }: Pick<BuiltRunner, "pager" | "stage" | "residency">,
+    core: EngineCore,
+  ): void {
     if (!pager || !stage) return;
-    if (!this.#heat.isEmpty()) core.whenIdle(new WarmStart(pager, this.#heat).next);
+    const more = residency?.mode === "host" ? allPlaces(this.#heat.header) : [];
+    core.whenIdle(new WarmStart(pager, this.#heat, more).next);
     if (this.#options.cacheDir === null) return;
     stage.watch((layer, ids) => {
       this.#counted = true;

@@ -7,9 +7,14 @@ export class WarmStart {
   readonly #pager: ExpertPager;
   readonly #rest: Iterator<ExpertPlace>;
 
-  constructor(pager: ExpertPager, heat: HeatMap) {
+  /** Loads what `heat` names, then `more`. */
+  constructor(
+    pager: ExpertPager,
+    heat: Pick<HeatMap, "hottest">,
+    more: Iterable<ExpertPlace> = [],
+  ) {
     this.#pager = pager;
-    this.#rest = heat.hottest();
+    this.#rest = chain(heat.hottest(), more);
   }
 
   /**
@@ -23,4 +28,18 @@ export class WarmStart {
       if (await this.#pager.loadAhead(value.layer, value.expert)) return true;
     }
   };
+}
+
+/** Every expert of every layer. */
+export function* allPlaces(
+  { layers, experts }: { readonly layers: number; readonly experts: number },
+): Generator<ExpertPlace> {
+  for (let expert = 0; expert < experts; expert++) {
+    for (let layer = 0; layer < layers; layer++) yield { layer, expert };
+  }
+}
+
+function* chain(first: Iterable<ExpertPlace>, then: Iterable<ExpertPlace>): Generator<ExpertPlace> {
+  yield* first;
+  yield* then;
 }

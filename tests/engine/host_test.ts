@@ -10,9 +10,9 @@ const SIZES = { model: "tiny_fp8", layers: 4, experts: 8, topK: 2 };
 const promptOf = (length: number) => prompts.find(({ tokens }) => tokens.length === length)!.tokens;
 
 /** Prompts scored and continued, several at once; what they came to and what the engine counted. */
-async function run(residency: Residency, vram: string, watch = false) {
+async function run(residency: Residency, vram: string, watch = false, preload = true) {
   const recorder = new TraceRecorder(SIZES);
-  const hooks = watch ? { onRoute: recorder.onRoute } : {};
+  const hooks = watch ? { onRoute: recorder.onRoute, preload } : { preload };
   const engine = await openTestEngine(dir, { residency, vram, chunkRows: 64 }, hooks);
   try {
     const start = engine.counters().values;
@@ -58,4 +58,27 @@ Deno.test("experts in host memory give the bits of all resident, without a stop,
     const { counters } = await replayTrace(host.trace, { policy: "lru", slots, expertBytes });
     assertEquals({ ...counters, hits, misses, evictions, waves, bytes }, { ...counters });
   }
+});
+
+Deno.test("experts are copied to host memory when a step asks for them, the rest while nothing runs", async () => {
+  const engine = await openTestEngine(dir, { residency: "host" }, { preload: false });
+  const request = greedy([7], { maxTokens: 3, logprobs: 3 }); // asks for less than half
+  const generated = complete(engine, request);
+  const first = engine.counters().values;
+  assert(first.hostLoads! < SIZES.layers * SIZES.experts, "some were to be left for later");
+  const lazy = await generated;
+  while (engine.counters().values.hostLoads! < SIZES.layers * SIZES.experts) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const { stops, prefetches, misses } = engine.counters().values;
+  assert(
+    stops! > 0 && prefetches! > 0 && misses! > 0,
+    JSON.stringify({ stops, prefetches, misses }),
+  );
+  assertEquals(await complete(engine, { ...request, owner: "another" }), lazy);
+  assertEquals(engine.counters().values.stops, stops, "all are there now");
+  await engine.close();
+  const resident = await openTestEngine(dir, { residency: "resident" });
+  assertEquals(await complete(resident, request), lazy);
+  await resident.close();
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { HeatMap } from "../../../runtime/experts/heat.ts";
 import { ExpertPager } from "../../../runtime/experts/pager.ts";
-import { WarmStart } from "../../../runtime/experts/warm_start.ts";
+import { allPlaces, WarmStart } from "../../../runtime/experts/warm_start.ts";
 
 const SIZES = { model: "m", layers: 2, experts: 4 };
 
@@ -100,6 +100,14 @@ Deno.test("WarmStart fills free slots with the hottest, one load at a time, and 
   // Of those loaded ahead the coldest gives way first, and before what was used.
   await resolve(pager, 0, [0]);
   assert(pager.isResident(0, [0, 1, 2]));
+});
+
+Deno.test("WarmStart loads all places after the hottest, each once", async () => {
+  const { pager, loads } = pagerOf(4);
+  await toEnd(new WarmStart(pager, heatOf([[0, 0, 0, 2], [0, 0, 0, 0]]), allPlaces(SIZES)));
+  assertEquals(loads.map((load) => load.split("@")[0]).slice(0, 4), ["0:3", "0:0", "1:0", "0:1"]);
+  assertEquals(loads.length, SIZES.layers * SIZES.experts);
+  assert(pager.isComplete());
 });
 
 Deno.test("WarmStart goes on after an expert that cannot be loaded, and leaves its slot free", async () => {
