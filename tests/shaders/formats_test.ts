@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { bf16ToNumber, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { fp8ToNumber } from "../../shaders/common/fp8.ts";
-import { FORMATS } from "../../shaders/common/formats.ts";
+import { type FormatName, FORMATS } from "../../shaders/common/formats.ts";
 import { runKernel } from "../gpu.ts";
 import { hash } from "../pattern.ts";
 import { words } from "./weights.ts";
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
 }`;
 
 async function decode(
-  format: "fp8" | "bf16",
+  format: FormatName,
   codes: Uint32Array<ArrayBuffer>,
   scales: Uint32Array<ArrayBuffer>,
 ): Promise<Float32Array> {
@@ -89,4 +89,11 @@ Deno.test("numberToBf16() rounds to nearest, ties to even, and keeps NaN", () =>
   assertEquals(numberToBf16(1 + 2 ** -8 + 2 ** -16), 0x3f81);
   assertEquals(numberToBf16(-2.5), 0xc020);
   assertEquals(Number.isNaN(bf16ToNumber(numberToBf16(NaN))), true);
+});
+
+Deno.test("the int8 snippet decodes every code exactly", async () => {
+  const codes = Int8Array.from({ length: 256 }, (_, i) => i - 128);
+  const scales = Uint16Array.from({ length: 16 }, (_, i) => numberToBf16(0.25 + i));
+  const y = await decode("int8", words(codes), words(scales));
+  assertEquals([...y], [...codes].map((code, i) => code * bf16ToNumber(scales[i >> 4]!)));
 });

@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { cutConstants, type ProductCut, productCut } from "../../shaders/common/products.ts";
 import { matmul, matmulGrid, type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
 import { matmulNaive } from "../../shaders/matmul/naive.ts";
+import { INT8_SCALE_ROWS } from "../../shaders/quantize/quantize.ts";
 import { STEP } from "../../shaders/common/step.ts";
 import { assertClose } from "../assert_close.ts";
 import { runKernel } from "../gpu.ts";
@@ -63,6 +64,18 @@ for (const format of ["fp8", "bf16"] as const) {
       }
     });
   }
+}
+
+// The format is the head's alone, which is asked for few rows.
+for (const cut of CUTS.filter(({ tile }) => tile < 8)) {
+  Deno.test(`matmul() matches naive for int8, ${nameOf(cut)}`, async () => {
+    for (const [rows, n, k] of SIZES) {
+      const x = pattern(rows * k, 2);
+      const { dense } = testMatrix("int8", { n, k }, 3);
+      const y = await run(cut, { format: "int8", n, k, scaleRows: INT8_SCALE_ROWS }, x);
+      assertClose(`${rows} x ${n} x ${k}`, y, matmulNaive(x, dense, k), 2e-6);
+    }
+  });
 }
 
 Deno.test("matmul() gives a row the same bits alone and among others", async () => {

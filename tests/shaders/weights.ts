@@ -2,6 +2,7 @@
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { type FormatName, FORMATS } from "../../shaders/common/formats.ts";
 import { dequantizeFp8 } from "../../shaders/common/fp8.ts";
+import { dequantizeInt8, quantizeNaive } from "../../shaders/quantize/naive.ts";
 import { hash, pattern } from "../pattern.ts";
 
 /** A matrix as kernels read it and as naive code does. */
@@ -23,7 +24,7 @@ export function fp8Codes(length: number, salt: number): Uint8Array<ArrayBuffer> 
   return codes;
 }
 
-/** A matrix [n, k] in `format`; scales differ from block to block by up to a factor of 4. */
+/** A matrix [n, k] in `format`; scales differ from block to block, by up to a factor of 4 where they are chosen freely. */
 export function testMatrix(
   format: FormatName,
   { n, k, scaleRows = 128 }: { n: number; k: number; scaleRows?: number },
@@ -32,6 +33,11 @@ export function testMatrix(
   if (format === "bf16") {
     const halves = Uint16Array.from(pattern(n * k, salt), numberToBf16);
     return { codes: words(halves), scales: new Uint32Array(4), dense: dequantizeBf16(halves) };
+  }
+  if (format === "int8") {
+    const rounded = quantizeNaive(pattern(n * k, salt), { rows: n, k });
+    const { codes, scales } = rounded;
+    return { codes: words(codes), scales: words(scales), dense: dequantizeInt8(rounded, k) };
   }
   const codes = fp8Codes(n * k, salt);
   const count = Math.ceil(n / scaleRows) * Math.ceil(k / FORMATS[format].blockK);
@@ -47,7 +53,7 @@ export function testMatrix(
 }
 
 /** The bytes of an array as whole quads of words. */
-export function words(array: Uint8Array | Uint16Array): Uint32Array<ArrayBuffer> {
+export function words(array: Uint8Array | Int8Array | Uint16Array): Uint32Array<ArrayBuffer> {
   const bytes = new Uint8Array(Math.ceil(array.byteLength / 16) * 16);
   bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   return new Uint32Array(bytes.buffer);
