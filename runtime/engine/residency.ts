@@ -39,14 +39,15 @@ const SPARED_BYTES = 2 * 2 ** 30;
 
 /**
  * The mode, or null where it takes a measurement to tell `host` from `paged`.
- * @throws {PlanError} if `host` is wanted and the device or the RAM do not have it
+ * @throws {PlanError} if `host` is wanted and the device cannot, or the RAM is known not to hold it
  */
 export function decideResidency(facts: ResidencyFacts): ResidencyChoice | null {
   const { wanted, allResident, software, bytes } = facts;
   const without = (mode: "resident" | "paged", reason: string) => ({ mode, reason, hostBytes: 0 });
   if (wanted === "resident" || wanted === "paged") return without(wanted, "as asked for");
   if (wanted === "host") {
-    const obstacle = obstacleOf(facts);
+    // Whoever asks may know of RAM that cannot be read here.
+    const obstacle = obstacleOf({ ...facts, free: () => facts.free() ?? Infinity });
     if (obstacle === null) return { mode: "host", reason: "as asked for", hostBytes: bytes };
     throw new PlanError(`Cannot keep the experts in host memory: ${obstacle}`);
   }

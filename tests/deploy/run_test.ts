@@ -56,6 +56,9 @@ async function permissions(
   return out.split("\n").filter((line) => /^-(A|-allow)/.test(line)).sort();
 }
 
+/** Given where no limit makes it untrue. */
+const RAM = "--allow-sys=systemMemoryInfo";
+
 const LIBC = LIBC_PATHS.find((path) => {
   try {
     return Deno.statSync(path).isFile;
@@ -64,8 +67,9 @@ const LIBC = LIBC_PATHS.find((path) => {
   }
 });
 
-Deno.test("deploy/run serve asks for the listen address, the project and libc, and nothing else", async () => {
-  assertEquals(await permissions([]), [
+Deno.test("deploy/run serve asks for the listen address, the project, libc and the size of RAM, and nothing else", async () => {
+  const found = await permissions([]);
+  assertEquals(found.filter((flag) => flag !== RAM), [
     "--allow-env=DELTAPAGE_*,PORT",
     `--allow-ffi=${LIBC}`,
     "--allow-net=127.0.0.1:8080",
@@ -91,7 +95,7 @@ Deno.test("deploy/run serve allows what its options and their environment twins 
     ],
     { DELTAPAGE_PORT: "1" },
   );
-  assertEquals(named.filter((flag) => !/ffi|env/.test(flag)), [
+  assertEquals(named.filter((flag) => !/ffi|env|sys/.test(flag)), [
     "--allow-net=0.0.0.0:9",
     `--allow-read=${ROOT},/m,/k,${cache},/w`,
     `--allow-write=${cache}`,
