@@ -1,5 +1,5 @@
 /** Tokens a second over the memory of a card, as an SVG picture. @module */
-import { LONGEST_DEFAULT_CONTEXT } from "../plan.ts";
+import { LONGEST_DEFAULT_CONTEXT, size } from "../plan.ts";
 import { type CurvePoint, vramCurve } from "./curve.ts";
 import { decimal, digits } from "./derived.ts";
 import {
@@ -21,7 +21,14 @@ const BOTTOM = HEIGHT - 58;
 const GIB = 2 ** 30;
 /** Memory of cards that are common, GiB. */
 const CARDS = [8, 12, 16, 24, 32, 48, 80];
+/** Further sizes on the axis. */
+const SMALL = [0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 6];
+const LARGE = [128, 192, 256, 384, 512];
+/** Numbers nearer than this run into each other, pixels. */
+const LABEL_WIDTH = 36;
 const MOST_TICKS = 6;
+/** A region without room for words, pixels. */
+const NARROW = 24;
 /** Half the width of the longest label over the plot. */
 const HALF_LABEL = 110;
 
@@ -72,6 +79,7 @@ export function forecastChart(asked: ForecastRequest, forecasted: Forecast): str
       "stroke-width": 2.5,
     }),
     ...cards.flatMap((vram) => cardMark(scales, request, vram)),
+    ...cardLabels(scales, request, cards),
   );
 }
 
@@ -117,7 +125,7 @@ function grid({ x, y, ticks, least, most }: Scales): string[] {
       "text-anchor": "end",
     }),
   ]);
-  const columns = [4, 6, ...CARDS, 128, 192, 256, 384, 512]
+  const columns = [...SMALL, ...CARDS, ...LARGE]
     .filter((gib) => gib * GIB >= least && gib * GIB <= most)
     .flatMap((gib) => [
       line([x(gib * GIB), BOTTOM], [x(gib * GIB), BOTTOM + 5], { class: "axis" }),
@@ -144,10 +152,12 @@ function grid({ x, y, ticks, least, most }: Scales): string[] {
 function outside({ x }: Scales, smallest: number): string[] {
   const width = x(smallest) - LEFT;
   if (width <= 0) return [];
+  const region = element("rect", { class: "none", x: LEFT, y: TOP, width, height: BOTTOM - TOP });
+  if (width < NARROW) return [region];
   const middle: Point = [LEFT + width / 2 + 4, (TOP + BOTTOM) / 2];
   return [
-    element("rect", { class: "none", x: LEFT, y: TOP, width, height: BOTTOM - TOP }),
-    label(middle, `does not fit below ${gibibytes(smallest)} GiB`, {
+    region,
+    label(middle, `does not fit below ${size(smallest)}`, {
       class: "soft",
       "font-size": "11px",
       "text-anchor": "middle",
@@ -167,7 +177,7 @@ function threshold({ x }: Scales, resident: number, text: string): string[] {
     }),
     label(
       [Math.max(LEFT + HALF_LABEL, Math.min(RIGHT - HALF_LABEL, at)), TOP - 8],
-      `${text} ${gibibytes(resident)} GiB`,
+      `${text} ${size(resident)}`,
       {
         class: "marked",
         "font-size": "12px",
@@ -190,15 +200,29 @@ function area({ x, y }: Scales, curve: readonly CurvePoint[]): string {
 }
 
 function cardMark({ x, y }: Scales, request: ForecastRequest, vram: number): string[] {
-  const [{ rate }] = vramCurve(request, { from: vram, to: vram }) as [CurvePoint];
-  return [
-    element("circle", { class: "dot", cx: x(vram), cy: y(rate), r: 4 }),
-    label([x(vram) - 7, y(rate) - 9], digits(rate), {
-      class: "ink",
-      "font-size": "12px",
-      "text-anchor": "middle",
-    }),
-  ];
+  return vramCurve(request, { from: vram, to: vram })
+    .map(({ rate }) => element("circle", { class: "dot", cx: x(vram), cy: y(rate), r: 4 }));
+}
+
+/** The rate of each card, but where it would cover the one before and says the same. */
+function cardLabels(
+  { x, y }: Scales,
+  request: ForecastRequest,
+  cards: readonly number[],
+): string[] {
+  let [last, said] = [-Infinity, ""];
+  return cards.flatMap((vram) => vramCurve(request, { from: vram, to: vram })).flatMap((point) => {
+    const [at, text] = [x(point.vram) - 7, digits(point.rate)];
+    if (at - last < LABEL_WIDTH && text === said) return [];
+    [last, said] = [at, text];
+    return [
+      label([at, y(point.rate) - 9], text, {
+        class: "ink",
+        "font-size": "12px",
+        "text-anchor": "middle",
+      }),
+    ];
+  });
 }
 
 function gibibytes(bytes: number): string {

@@ -14,7 +14,7 @@ export function memoryFormulas(
   const channels = 2 * delta.keyHeads * delta.keyDim + delta.valueHeads * delta.valueDim;
   const linear = layerKinds.filter((kind) => kind === "linear").length;
   const tokens = plan.kvPages * input.pageTokens;
-  return {
+  const formulas: Record<string, string> = {
     trunk: `all tensors but routed experts and embedding table, vectors as f32`,
     embedding: "its table, so that the next token need not wait for the host",
     activations: `buffers of a step of up to ${choice.chunkRows} rows, logits of 16`,
@@ -27,14 +27,14 @@ export function memoryFormulas(
     KV:
       `${tokens} tokens x ${layers - linear} attention layers x 2 x ${attention.kvHeads} heads x ` +
       `${attention.headDim} x ${KV_FORMATS[choice.kv].elementBytes} bytes`,
-    ...(input.experts
-      ? {
-        experts: `${plan.expertSlots} of ${input.experts.count} slots in each layer: ` +
-          `(budget - all above) / (${layers} layers x ${decimal(input.experts.stride)})`,
-      }
-      : {}),
+    experts: input.experts
+      ? `${plan.expertSlots} of ${input.experts.count} slots in each layer: (budget - all above) / ` +
+        `(${layers} layers x ${decimal(input.experts.stride)}), at most ${input.experts.count}`
+      : "",
     room: roomFor(choice.maxSequences, tokens, plan.contextLength),
   };
+  const shown = new Set(["room", ...plan.rows.map(([purpose]) => purpose)]);
+  return Object.fromEntries(Object.entries(formulas).filter(([purpose]) => shown.has(purpose)));
 }
 
 function roomFor(sequences: number, tokens: number, context: number): string {

@@ -29,6 +29,8 @@ export interface BudgetRun {
   readonly logprobs: readonly number[] | null;
   /** Whether the pages of the snapshot are thrown out of memory before. */
   readonly cold: boolean;
+  /** When the run is stopped, on the clock of `performance`. */
+  readonly untilMs: number;
 }
 
 /** An engine that runs, with what its lines are made from. */
@@ -126,15 +128,21 @@ async function timeEngine(
     hits: after.hits - before.hits,
     misses: after.misses - before.misses,
   });
+  let each = 0;
   for (const length of options.prompts) {
-    if (length >= engine.info.contextLength) continue;
+    const line = { section: "speed", name: `${name}: prompt of ${length}` } as const;
+    const [left, expected] = [(run.untilMs - performance.now()) / 1000, each * length];
+    if (length >= engine.info.contextLength || expected > left) {
+      const why = expected > left
+        ? `it should take ${time(expected)}, ${time(Math.max(0, left))} are left`
+        : `the context is ${engine.info.contextLength}`;
+      report({ ...line, found: `left out: ${why}` });
+      continue;
+    }
     const [seconds] = await workload.run(length, 1);
-    report({
-      section: "speed",
-      name: `${name}: prompt of ${length}`,
-      found: `${digits(length / seconds!)} tokens/s, ${time(seconds!)}`,
-      data: { tokens: length, seconds: seconds! },
-    });
+    each = seconds! / length;
+    const found = `${digits(1 / each)} tokens/s, ${time(seconds!)}`;
+    report({ ...line, found, data: { tokens: length, seconds: seconds! } });
   }
 }
 

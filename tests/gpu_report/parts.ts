@@ -5,7 +5,7 @@ import { type BudgetRun, reportBudget } from "./budget.ts";
 import { reportCorrectness } from "./correctness.ts";
 import type { Finding, Report } from "./finding.ts";
 import { reportLimits } from "./limits.ts";
-import type { ReportOptions } from "./options.ts";
+import { DEFAULT_SECONDS, type ReportOptions } from "./options.ts";
 import { reportPaging } from "./paging.ts";
 import { makeSnapshot } from "./snapshot.ts";
 import { reportSubmits } from "./submits.ts";
@@ -32,11 +32,13 @@ export interface PartInput {
 }
 
 const BUDGET_SECONDS = 45;
+/** Of a part's time, for starting and ending its process. */
+const MARGIN_MS = 3000;
 const RESIDENT = "resident";
 const COLD = "cold";
 
 /** All parts in order: what is right first, what the device can do, then the model. */
-export function partsOf({ budgets, only }: ReportOptions): readonly Part[] {
+export function partsOf({ budgets, only, seconds: all }: ReportOptions): readonly Part[] {
   const model = { needs: "snapshot" };
   const parts: Part[] = [
     { name: "adapter", title: "adapter, limits and features", seconds: 20 },
@@ -55,7 +57,10 @@ export function partsOf({ budgets, only }: ReportOptions): readonly Part[] {
     ...forced(budgets, model),
     { name: COLD, title: "first token with a cold page cache", seconds: BUDGET_SECONDS, ...model },
   ];
-  return only.length === 0 ? parts : parts.filter(({ name }) => only.includes(name));
+  // Whoever gives the report more time gives it to the parts.
+  const scale = Math.max(1, all / DEFAULT_SECONDS);
+  return parts.filter(({ name }) => only.length === 0 || only.includes(name))
+    .map((part) => ({ ...part, seconds: part.seconds * scale }));
 }
 
 /** Runs one part. @throws {Error} whatever keeps it from going on, in one line */
@@ -75,7 +80,8 @@ export async function runPart({ part, ...input }: PartInput, report: Report): Pr
     case "snapshot":
       return makeSnapshot(report, options, seconds);
     default: {
-      const run = { ...knownBefore(findings), ...budgetOf(part, options) };
+      const untilMs = performance.now() + 1000 * seconds - MARGIN_MS;
+      const run = { ...knownBefore(findings), ...budgetOf(part, options), untilMs };
       return await reportBudget(report, options, run);
     }
   }
