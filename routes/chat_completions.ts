@@ -61,6 +61,9 @@ function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: strin
   const { encoded, tools } = conversationOf(text, body);
   const defaults = encoded.startsInThinking ? options.defaults.thinking : options.defaults.instruct;
   const wanted = body.max_completion_tokens ?? body.max_tokens;
+  const stop = stopStringsOf(body);
+  const parallelToolCalls = body.parallel_tool_calls ?? true;
+  const watched = stop.length > 0 || (tools.length > 0 && !parallelToolCalls);
   return {
     request: {
       tokens: encoded.ids,
@@ -69,12 +72,13 @@ function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: strin
       stopIds: stopIdsOf(body, options.stopIds),
       checkpoints: encoded.checkpoints,
       owner,
+      ...(watched ? { watched } : {}),
       ...(body.logprobs ? { logprobs: body.top_logprobs ?? 0 } : {}),
     },
     startsInThinking: encoded.startsInThinking,
     tools,
-    stop: stopStringsOf(body),
-    parallelToolCalls: body.parallel_tool_calls ?? true,
+    stop,
+    parallelToolCalls,
     tokensById: body.return_tokens_as_token_ids ?? false,
   };
 }

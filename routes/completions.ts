@@ -99,6 +99,7 @@ function plansOf(
   const { text: { tokenizer }, options } = service;
   const sampling = samplingOf(body, options.defaults.completion, { model, tokens: tokenizer });
   const scores = body.logprobs ?? undefined;
+  const stop = stopStringsOf(body);
   return promptsOf(body.prompt).map((prompt, index) => {
     const tokens = typeof prompt === "string"
       ? tokenizer.encode(prompt, { special: true })
@@ -115,13 +116,14 @@ function plansOf(
         stopIds: stopIdsOf(body, options.stopIds),
         checkpoints: [],
         owner,
+        ...(stop.length ? { watched: true } : {}),
         ...(scores === undefined ? {} : { logprobs: scores }),
         ...(scores === undefined || !body.echo ? {} : { promptLogprobs: scores }),
       },
       echo: body.echo ? textOf(tokenizer, prompt) : null,
       logprobs: scores !== undefined,
       tokensById: body.return_tokens_as_token_ids ?? false,
-      stop: stopStringsOf(body),
+      stop,
     };
   });
 }

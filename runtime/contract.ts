@@ -41,6 +41,11 @@ export interface GenerateRequest {
   readonly logprobs?: number;
   /** How many alternatives each prompt token reports (0-20); absent: the prompt is not scored. */
   readonly promptLogprobs?: number;
+  /**
+   * The caller may end the generation by what it reads, such as a stop string: no token is computed before those that
+   * it depends on were taken, unless the caller is slow. Then the state that is kept does not depend on timing.
+   */
+  readonly watched?: boolean;
   /** Token counts at which the state is worth keeping, ascending: message borders of the prompt. */
   readonly checkpoints: readonly number[];
   /** Who owns cached state: an API key's hash, a cache salt, or "". Owners never share state. */

@@ -7,6 +7,11 @@ export class EventQueue<T> implements AsyncIterableIterator<T> {
   #error: unknown = null;
   #wake: (() => void) | null = null;
 
+  /** Whether everything that was pushed has been read. */
+  get isEmpty(): boolean {
+    return this.#values.length === 0;
+  }
+
   /** Appends a value; ignored after the end. */
   push(value: T): void {
     if (this.#ended) return;

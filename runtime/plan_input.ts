@@ -27,8 +27,8 @@ export interface PlanChoice {
   readonly ahead?: boolean;
 }
 
-/** Earlier states of a sequence that are kept when it runs ahead: the starts of the batch in flight and of that before. */
-export const KEPT_PASTS = 2;
+/** Earlier states of a sequence that are kept when it runs ahead: the start of its batch. */
+export const KEPT_PASTS = 1;
 
 /** The largest step that fits the device's bindings, before the context has been planned. */
 export function largestStep(config: ModelConfig, choice: PlanChoice): StepBounds {

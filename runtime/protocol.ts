@@ -13,7 +13,8 @@ import type { EngineOptions } from "./options.ts";
 export type ToWorker =
   | { readonly type: "open"; readonly options: EngineOptions }
   | { readonly type: "generate"; readonly id: number; readonly request: GenerateRequest }
-  /** `taken`: tokens that the caller has seen. */
+  /** `taken`: tokens that the caller has seen; told by itself for a generation that is watched. */
+  | { readonly type: "taken"; readonly id: number; readonly taken: number }
   | { readonly type: "cancel"; readonly id: number; readonly taken: number }
   | { readonly type: "counters"; readonly id: number }
   | { readonly type: "drain"; readonly id: number; readonly graceMs: number }

@@ -106,6 +106,9 @@ export class RemoteEngine implements Engine {
         finished = event.type === "done";
         if (event.type === "token") taken++;
         yield event;
+        if (request.watched && event.type === "token" && queue.isEmpty) {
+          this.#worker.postMessage({ type: "taken", id, taken });
+        }
       }
     } catch (error) {
       finished = true;

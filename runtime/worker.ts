@@ -34,6 +34,8 @@ async function handle(message: ToWorker): Promise<void> {
     }
     case "cancel":
       return engine?.core.cancel(message.id, message.taken);
+    case "taken":
+      return engine?.core.take(message.id, message.taken);
     case "counters":
       return self.postMessage({ type: "counters", id: message.id, counters: engine!.counters() });
     case "drain":

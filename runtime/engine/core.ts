@@ -52,6 +52,9 @@ export interface CoreCounters {
   preempted: number;
 }
 
+/** How long the loop waits for someone who reads along: once a generation, for all others wait too. */
+const PATIENCE_MS = 500;
+
 /** The loop over all generations. */
 export class EngineCore {
   readonly #runner: Runner;
@@ -119,6 +122,12 @@ export class EngineCore {
     this.#wakeUp();
   }
 
+  /** Notes that the caller has made use of `taken` tokens; of interest where the generation is watched. */
+  take(id: number, taken: number): void {
+    this.#byId.get(id)?.take(taken);
+    this.#wakeUp();
+  }
+
   /** Starts the loop; it ends after `stop()`. */
   start(): Promise<void> {
     return this.#running ??= this.#loop();
@@ -168,6 +177,7 @@ export class EngineCore {
 
   async #loop(): Promise<void> {
     while (!this.#stopped) {
+      await this.#awaitOwners();
       await this.#dropCancelled();
       this.#admit();
       const scheduled = this.#scheduler.next(this.#runner.stepsAhead());
@@ -273,6 +283,18 @@ export class EngineCore {
     this.#forget(sequence);
   }
 
+  /** Gives those who may end a generation by its tokens the time to read them, lest a step be run in vain. */
+  async #awaitOwners(): Promise<void> {
+    const until = performance.now() + PATIENCE_MS;
+    while (!this.#stopped) {
+      const untaken = this.#scheduler.running.filter(({ awaitsOwner }) => awaitsOwner);
+      if (untaken.length === 0) return;
+      const left = until - performance.now();
+      if (left > 0) await this.#sleep(left);
+      else for (const sequence of untaken) sequence.stopWaiting();
+    }
+  }
+
   async #dropCancelled(): Promise<void> {
     for (const sequence of [...this.#byId.values()]) {
       if (!sequence.cancelled) continue;
@@ -315,10 +337,14 @@ export class EngineCore {
     await turn();
   }
 
-  #sleep(): Promise<void> {
-    return new Promise((resolve) => {
+  /** Until something happens, or `mostMs` have passed. */
+  async #sleep(mostMs = Infinity): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
       this.#wake = resolve;
+      if (mostMs < Infinity) timer = setTimeout(resolve, mostMs);
     });
+    clearTimeout(timer);
   }
 
   #wakeUp(): void {

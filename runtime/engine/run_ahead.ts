@@ -12,8 +12,9 @@
  * one place behind its last token, where its own pages have room and nobody looks.
  *
  * What only the host can see ends a sequence later: a stop string, a cancel. Its state has gone too far by then, and a
- * recurrent state does not go back. Therefore a batch never writes the slot that it starts from: the starts of the last
- * two batches are kept (`SequenceCache.keepPast`), and the few tokens up to the last one taken are run again.
+ * recurrent state does not go back. Therefore a batch never writes the slot that it starts from (`SequenceCache.keepPast`),
+ * and the few tokens up to the last one taken are run again from there. Where the caller looks for such an end
+ * (`GenerateRequest.watched`), the next batch waits until the tokens of this one were read.
  *
  * Single steps it stays while experts are paged, for a sequence with more stop ids than a limit holds, and where KV
  * pages do not reach far enough.

@@ -26,8 +26,8 @@ export class Sequence {
   state: SequenceState | null = null;
   /** Set by the owner of the stream; the sequence leaves before the next step. */
   cancelled = false;
-  /** Of a cancelled sequence: how many generated tokens its owner has taken. */
-  taken = 0;
+  #taken = 0;
+  #waitedInVain = false;
   #scores: TokenScore[] = [];
   readonly #arrivedMs: number;
   #startedMs = 0;
@@ -67,10 +67,26 @@ export class Sequence {
     return this.computed === this.promptLength || this.request.checkpoints.includes(this.computed);
   }
 
-  /** Ends the stream for an owner who has taken `taken` of the generated tokens. */
-  cancel(taken: number): void {
+  /** Notes that the owner of the stream has taken `count` of the generated tokens. */
+  take(count: number): void {
+    this.#taken = Math.min(count, this.generated);
+  }
+
+  /** Ends the stream for an owner who has taken `count` of the generated tokens. */
+  cancel(count: number): void {
+    this.take(count);
     this.cancelled = true;
-    this.taken = Math.min(taken, this.generated);
+  }
+
+  /** Whether the owner, who may end the stream by what it reads, has still to read something. */
+  get awaitsOwner(): boolean {
+    return this.request.watched === true && !this.cancelled && !this.#waitedInVain &&
+      this.#taken < this.generated;
+  }
+
+  /** Goes on without the owner from now on. */
+  stopWaiting(): void {
+    this.#waitedInVain = true;
   }
 
   /**
@@ -78,7 +94,7 @@ export class Sequence {
    * newest that was taken has not been run.
    */
   get wantedLength(): number {
-    return this.promptLength + Math.max(0, this.taken - 1);
+    return this.promptLength + Math.max(0, this.#taken - 1);
   }
 
   /** Marks the start of computing. */

@@ -25,6 +25,8 @@ export class LocalPort implements WorkerPort {
           fail: ({ code, message }) => this.#say({ type: "fail", id, code, message }),
         });
       }
+      case "taken":
+        return core.take(message.id, message.taken);
       case "cancel":
         return core.cancel(message.id, message.taken);
       default:

@@ -101,6 +101,25 @@ Deno.test("RemoteEngine cancels when the signal aborts and when the reader leave
   }
 });
 
+Deno.test("RemoteEngine tells what was taken of a watched generation, and of no other", async () => {
+  for (const watched of [true, false]) {
+    const { engine, workers } = open();
+    const worker = workers[0]!;
+    worker.say({ type: "ready", info });
+    const stream = engine.generate(request(1, { watched }));
+    const first = stream.next();
+    for (const id of [5, 6, 7]) worker.say({ type: "event", id: 1, event: token(id) });
+    await first;
+    for (const _ of [6, 7]) await stream.next();
+    const next = stream.next();
+    worker.say({ type: "event", id: 1, event: done });
+    await next;
+    const taken = worker.sent.filter(({ type }) => type === "taken");
+    // Only when everything was read: what is not the newest need not be told.
+    assertEquals(taken, watched ? [{ type: "taken", id: 1, taken: 3 }] : []);
+  }
+});
+
 Deno.test("RemoteEngine ends streams with an error when the device is lost, and opens a new worker", async () => {
   const { engine, workers } = open();
   workers[0]!.say({ type: "ready", info });

@@ -1,4 +1,5 @@
 /** The engine's loop when its runner takes several decode steps at once. @module */
+import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import type { EngineEvent, GenerateRequest } from "../../../runtime/contract.ts";
 import { EngineCore } from "../../../runtime/engine/core.ts";
@@ -103,4 +104,48 @@ Deno.test("EngineCore keeps the state of the last token taken when a stream is c
     );
     assert(again.length < 8);
   }
+});
+
+/** Runs one watched generation of 40 tokens; `onToken` hears of each with its number and how many steps were begun. */
+async function runWatched(
+  ahead: number,
+  onToken: (core: EngineCore, count: number, runner: ScriptedRunner) => void,
+): Promise<void> {
+  const runner = new ScriptedRunner();
+  runner.ahead = ahead;
+  const limits = { maxSequences: 3, maxWaiting: 8, chunkRows: 40, contextLength: 1000 };
+  const core = new EngineCore(runner, new ScriptedCache(100), limits);
+  let count = 0;
+  await new Promise<void>((resolve, reject) => {
+    core.generate(0, request(4, { maxTokens: 40, watched: true }), {
+      event: ({ type }) => {
+        if (type === "token") onToken(core, ++count, runner);
+        if (type === "done") resolve();
+      },
+      fail: reject,
+    });
+    core.start();
+  });
+  await core.stop();
+  assertEquals(count, 40);
+}
+
+Deno.test("EngineCore runs nothing more of a watched generation until its tokens were taken", async () => {
+  for (const ahead of [1, 8]) {
+    const early: number[] = [];
+    await runWatched(ahead, async (core, count, { steps }) => {
+      const begun = steps.length;
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+      if (steps.length > begun) early.push(count);
+      core.take(0, count);
+    });
+    assertEquals(early, []);
+  }
+});
+
+Deno.test("EngineCore waits once for an owner who takes nothing, then goes on", async () => {
+  const began = performance.now();
+  await runWatched(1, () => {});
+  const ms = performance.now() - began;
+  assert(ms >= 400 && ms < 5000, `${ms} ms`);
 });
