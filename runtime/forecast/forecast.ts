@@ -140,21 +140,15 @@ function loadSeconds(
   plan: MemoryPlan | null,
 ): Derived {
   const { disk } = request.device;
-  const copied = experts && plan && !plan.allResident && pagingOf(request, experts) === "host"
-    ? experts.layers * experts.count * experts.stride
-    : 0;
-  return copied > 0
-    ? {
-      value: (trunk + copied) / disk,
-      formula: `(${decimal(trunk)} + ${decimal(copied)} of experts for the host's memory) / ${
-        decimal(disk)
-      }/s from the disk, less where it is in the page cache`,
-    }
-    : {
-      value: trunk / disk,
-      formula: `${decimal(trunk)} / ${decimal(disk)}/s from the disk; no expert is read before a ` +
-        "token asks for it",
-    };
+  const copied = experts && plan && !plan.allResident && pagingOf(request, experts) === "host";
+  const further = copied
+    ? `${decimal(experts.layers * experts.count * experts.stride)} of experts are copied to the ` +
+      "host's memory as tokens ask for them, the rest while idle"
+    : "no expert is read before a token asks for it";
+  return {
+    value: trunk / disk,
+    formula: `${decimal(trunk)} / ${decimal(disk)}/s from the disk; ${further}`,
+  };
 }
 
 function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {

@@ -12,7 +12,12 @@ export interface MeasuredDevice {
 }
 
 /** A device by its measured rates and the memory that is planned with. */
-export function ownDevice(name: string, budget: number, rates: Rates): Device {
+export function ownDevice(
+  name: string,
+  budget: number,
+  rates: Rates,
+  ram: number | null = null,
+): Device {
   return {
     ...ASSUMED,
     name,
@@ -22,10 +27,19 @@ export function ownDevice(name: string, budget: number, rates: Rates): Device {
     link: rates.upload,
     // Whatever the host reads has to go through the same copy.
     host: Math.min(ASSUMED.host, rates.upload),
-    ram: null,
+    ram,
     flops: rates.flops,
     dispatch: rates.dispatch,
   };
+}
+
+/** Memory of the host, bytes; null where Deno may not tell. */
+export function hostMemory(): number | null {
+  try {
+    return Deno.systemMemoryInfo().total;
+  } catch {
+    return null;
+  }
 }
 
 /**

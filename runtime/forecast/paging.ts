@@ -61,7 +61,7 @@ export function sourcesOf(residency: Residency): Sources {
   const disk = all
     ? { value: 0, formula: "all resident" }
     : paging === "host"
-    ? { value: 0, formula: "all are copied into the host's memory at start" }
+    ? { value: 0, formula: "the host's memory has a copy of every expert" }
     : fromDisk(experts, { device, hits });
   return {
     hits: {

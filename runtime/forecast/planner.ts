@@ -8,7 +8,7 @@ import { readSnapshotConfig } from "../snapshot.ts";
 import { forecastChart } from "./chart.ts";
 import type { Device } from "./devices.ts";
 import { type Forecast, forecast } from "./forecast.ts";
-import { type MeasuredDevice, measureHere, ownDevice } from "./own_device.ts";
+import { hostMemory, type MeasuredDevice, measureHere, ownDevice } from "./own_device.ts";
 import {
   type ForecastDefaults,
   ForecastOptionError,
@@ -83,7 +83,7 @@ export class Planner {
     this.#measured ??= this.#measure();
     this.#measured.catch(() => this.#measured = undefined);
     const { rates, ...measured } = await this.#measured;
-    return { ...measured, device: ownDevice(adapter, memoryBudget, rates) };
+    return { ...measured, device: ownDevice(adapter, memoryBudget, rates, hostMemory()) };
   }
 
   /** As the engine chooses. */

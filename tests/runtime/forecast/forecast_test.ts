@@ -127,15 +127,14 @@ Deno.test("forecast() lets the device read experts from a host that is known to 
   assertEquals(host.tokensPerSecond.value > paged.tokensPerSecond.value, true);
   // A host whose memory is not known is not taken to have it.
   assertEquals(ask("--device rtx-3060-12gb").speed!.tokensPerSecond, paged.tokensPerSecond);
-  const [more, less] = [ask(line), ask(`${line} --residency paged`)].map((f) => f.loadSeconds);
-  assertEquals(more!.value > 10 * less!.value, true);
+  assertMatch(ask(line).loadSeconds.formula, /32\.2 GB of experts are copied to the host's memory/);
 });
 
 Deno.test("forecast() counts what running ahead takes where it is left over, as the engine does", () => {
   const [ahead, plain] = [ask("--device h200"), ask("--device h200 --run-ahead 1")];
   const rows = (forecast: typeof ahead) => forecast.plan!.rows.map(([purpose]) => purpose);
   assertEquals(rows(ahead).filter((row) => !rows(plain).includes(row)), ["embedding"]);
-  assertEquals(ahead.plan!.stateSlots, 2 * plain.plan!.stateSlots);
+  assertEquals(ahead.plan!.stateSlots > plain.plan!.stateSlots, true);
   assertEquals(ahead.everything, plain.everything);
   // Experts come first.
   assertEquals(ask("--device rtx-4090").plan, ask("--device rtx-4090 --run-ahead 1").plan);
