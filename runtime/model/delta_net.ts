@@ -7,6 +7,7 @@ import {
 } from "../../shaders/delta_prepare/delta_prepare.ts";
 import { deltaScan, deltaScanGrid } from "../../shaders/delta_rule/delta_scan.ts";
 import { deltaStep, deltaStepGrid } from "../../shaders/delta_rule/delta_step.ts";
+import { tileCut } from "../../shaders/common/tile.ts";
 import { gatedRmsNorm, gatedRmsNormGrid } from "../../shaders/gated_rms_norm/gated_rms_norm.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Program } from "../gpu/program.ts";
@@ -148,10 +149,11 @@ function addLongSegments(
     { step, segments, convolved, ba, a_log: weights.aLog, dt_bias: weights.dtBias, coefficients },
     ifLong(deltaPrepareGrid(shape)),
   );
+  const { broadcast } = tileCut(program.kernels);
   program.add(
-    deltaScan(shape, DECODE_ROWS),
+    deltaScan(shape, DECODE_ROWS, broadcast),
     { step, segments, convolved, coefficients, state: state.state, out },
-    ifLong(deltaScanGrid(shape)),
+    ifLong(deltaScanGrid(shape, broadcast)),
   );
   const channels = channelsOf(shape);
   program.add(

@@ -169,7 +169,11 @@ export async function runStep(
 export async function runChunked(
   list: readonly TestSegment[],
   c: DeltaCase,
-  { state, mostRows = 0 }: { readonly state: Words; readonly mostRows?: number },
+  { state, mostRows = 0, broadcast = true }: {
+    readonly state: Words;
+    readonly mostRows?: number;
+    readonly broadcast?: boolean;
+  },
 ): Promise<{ out: Words; state: Words }> {
   const { rows, shape, buffers } = inputs(list, c);
   const { step, segments, convolved, ba, a_log, dt_bias } = buffers;
@@ -180,13 +184,13 @@ export async function runChunked(
     deltaPrepareGrid(c.sizes)(shape),
   );
   const got = await runKernel(
-    deltaScan(c.sizes, mostRows),
+    deltaScan(c.sizes, mostRows, broadcast),
     {
       ...{ step, segments, convolved, coefficients: coefficients! },
       state: state.slice(),
       out: { out: rows * widths(c.sizes).values },
     },
-    deltaScanGrid(c.sizes)(shape),
+    deltaScanGrid(c.sizes, broadcast)(shape),
   );
   return { out: got.out!, state: got.state! };
 }

@@ -23,12 +23,15 @@ for (
     const { slot } = widths(sizes);
     const c = deltaCase(rows, sizes);
     const state = pattern(3 * slot, 3);
-    const got = await runChunked([{ rows, stateRead: 1, stateWrite: 2 }], c, { state });
     const want = deltaNaive(c, state.slice(slot, 2 * slot));
-    // f32 sums of up to 128 products, over up to 50 rows.
-    assertClose("out", got.out, want.rule, 2e-6);
-    assertClose("state", got.state.slice(2 * slot), want.state, 2e-6);
-    assertEquals(got.state.slice(0, 2 * slot), state.slice(0, 2 * slot));
+    for (const broadcast of [true, false]) {
+      const list = [{ rows, stateRead: 1, stateWrite: 2 }];
+      const got = await runChunked(list, c, { state, broadcast });
+      // f32 sums of up to 128 products, over up to 50 rows.
+      assertClose("out", got.out, want.rule, 2e-6);
+      assertClose("state", got.state.slice(2 * slot), want.state, 2e-6);
+      assertEquals(got.state.slice(0, 2 * slot), state.slice(0, 2 * slot));
+    }
   });
 }
 
@@ -58,42 +61,51 @@ for (const split of [1, 15, 16, 17, 32, 39]) {
   });
 }
 
-Deno.test("deltaScan() of several segments equals each alone, bit for bit", async () => {
-  const { values, slot } = widths(SMALL);
-  const counts = [17, 3, 40, 16];
-  const c = deltaCase(76, SMALL);
-  const state = pattern(4 * slot, 3);
-  const list = counts.map((rows, i) => ({ rows, stateRead: i, stateWrite: i }));
-  const all = await runChunked(list, c, { state, mostRows: 3 });
-  let first = 0;
-  for (const [i, rows] of counts.entries()) {
-    const own = await runChunked([list[i]!], rowsOf(c, first, first + rows), {
-      state,
-      mostRows: 3,
-    });
-    assertEquals(own.out, all.out.slice(first * values, (first + rows) * values));
-    assertEquals(own.out.every(Number.isNaN), rows === 3);
-    assertEquals(
-      own.state.slice(i * slot, (i + 1) * slot),
-      all.state.slice(i * slot, (i + 1) * slot),
-    );
-    first += rows;
-  }
-});
+for (const broadcast of [true, false]) {
+  const way = broadcast ? "broadcasts" : "workgroup memory";
+  Deno.test(`deltaScan() of several segments equals each alone, bit for bit, with ${way}`, async () => {
+    const { values, slot } = widths(SMALL);
+    const counts = [17, 3, 40, 16];
+    const c = deltaCase(76, SMALL);
+    const state = pattern(4 * slot, 3);
+    const list = counts.map((rows, i) => ({ rows, stateRead: i, stateWrite: i }));
+    const all = await runChunked(list, c, { state, mostRows: 3, broadcast });
+    let first = 0;
+    for (const [i, rows] of counts.entries()) {
+      const own = await runChunked([list[i]!], rowsOf(c, first, first + rows), {
+        state,
+        mostRows: 3,
+        broadcast,
+      });
+      assertEquals(own.out, all.out.slice(first * values, (first + rows) * values));
+      assertEquals(own.out.every(Number.isNaN), rows === 3);
+      assertEquals(
+        own.state.slice(i * slot, (i + 1) * slot),
+        all.state.slice(i * slot, (i + 1) * slot),
+      );
+      first += rows;
+    }
+  });
+}
 
 Deno.test("deltaScan() starts from zeros without a slot to read, whatever the slot holds", async () => {
   const c = deltaCase(20, SMALL);
   const state = new Float32Array(widths(SMALL).slot).fill(NaN);
-  const got = await runChunked([{ rows: 20, stateWrite: 0 }], c, { state });
   const want = deltaNaive(c, null);
-  assertClose("out", got.out, want.rule, 2e-6);
-  assertClose("state", got.state, want.state, 2e-6);
+  for (const broadcast of [true, false]) {
+    const got = await runChunked([{ rows: 20, stateWrite: 0 }], c, { state, broadcast });
+    assertClose("out", got.out, want.rule, 2e-6);
+    assertClose("state", got.state, want.state, 2e-6);
+  }
 });
 
 Deno.test("deltaScan() leaves the slots alone without a slot to write", async () => {
   const state = pattern(widths(SMALL).slot, 3);
-  const got = await runChunked([{ rows: 20, stateRead: 0 }], deltaCase(20, SMALL), { state });
-  assertEquals(got.state, state);
+  for (const broadcast of [true, false]) {
+    const list = [{ rows: 20, stateRead: 0 }];
+    const got = await runChunked(list, deltaCase(20, SMALL), { state, broadcast });
+    assertEquals(got.state, state);
+  }
 });
 
 // Keys that hardly differ with beta near 1 and no decay: I + A is then so ill-conditioned for matrix

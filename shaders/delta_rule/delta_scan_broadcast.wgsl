@@ -1,0 +1,252 @@
+// delta_scan.wgsl for subgroups of 8 threads on a CPU, where a load costs far more than a multiplication. A workgroup of
+// 8 threads takes 32 columns (values) of one head through one segment: a thread has four columns of all sixteen rows of the
+// chunk in registers. What all columns need, K, Q and the coefficients, eight threads load together and tell each other.
+
+override KEY_HEADS: u32;
+override VALUE_HEADS: u32;
+override KEY_DIM: u32;
+override VALUE_DIM: u32;
+override MOST_ROWS: u32; // shorter segments are left to delta_step
+override SLICE: u32;     // 8 KEY_DIM
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> segments: array<Segment>;
+@group(0) @binding(2) var<storage, read> convolved: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> coefficients: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+
+var<workgroup> memory: array<vec4<f32>, SLICE>; // S [KEY_DIM, 8 threads]: no thread reads what another wrote
+
+// Four columns of the rows of a chunk.
+struct Rows {
+  r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>, r4: vec4<f32>, r5: vec4<f32>, r6: vec4<f32>, r7: vec4<f32>,
+  r8: vec4<f32>, r9: vec4<f32>, r10: vec4<f32>, r11: vec4<f32>, r12: vec4<f32>, r13: vec4<f32>, r14: vec4<f32>, r15: vec4<f32>,
+}
+
+// Four neighbouring keys of four columns.
+struct Keys { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
+
+// Where the chunk's rows lie.
+struct Chunk {
+  first: u32, // row of the step
+  last: u32,  // row of the chunk: those after it are zero
+}
+
+fn read_keys(n: u32, thread: u32) -> Keys {
+  let at = n * 32u + thread;
+  return Keys(memory[at], memory[at + 8u], memory[at + 16u], memory[at + 24u]);
+}
+
+// sum + S^T w
+fn add_read(sum: vec4<f32>, s: Keys, w: vec4<f32>) -> vec4<f32> {
+  return fma(s.d, w.wwww, fma(s.c, w.zzzz, fma(s.b, w.yyyy, fma(s.a, w.xxxx, sum))));
+}
+
+// S + w d^T
+fn add_write(s: Keys, w: vec4<f32>, d: vec4<f32>) -> Keys {
+  return Keys(fma(d, w.xxxx, s.a), fma(d, w.yyyy, s.b), fma(d, w.zzzz, s.c), fma(d, w.wwww, s.d));
+}
+
+// The products of S with a quad of keys of all rows: this thread has that of its own number, and of 8 more.
+fn add_reads(sums: Rows, s: Keys, low: vec4<f32>, high: vec4<f32>) -> Rows {
+  return Rows(
+    add_read(sums.r0, s, subgroupBroadcast(low, 0u)), add_read(sums.r1, s, subgroupBroadcast(low, 1u)),
+    add_read(sums.r2, s, subgroupBroadcast(low, 2u)), add_read(sums.r3, s, subgroupBroadcast(low, 3u)),
+    add_read(sums.r4, s, subgroupBroadcast(low, 4u)), add_read(sums.r5, s, subgroupBroadcast(low, 5u)),
+    add_read(sums.r6, s, subgroupBroadcast(low, 6u)), add_read(sums.r7, s, subgroupBroadcast(low, 7u)),
+    add_read(sums.r8, s, subgroupBroadcast(high, 0u)), add_read(sums.r9, s, subgroupBroadcast(high, 1u)),
+    add_read(sums.r10, s, subgroupBroadcast(high, 2u)), add_read(sums.r11, s, subgroupBroadcast(high, 3u)),
+    add_read(sums.r12, s, subgroupBroadcast(high, 4u)), add_read(sums.r13, s, subgroupBroadcast(high, 5u)),
+    add_read(sums.r14, s, subgroupBroadcast(high, 6u)), add_read(sums.r15, s, subgroupBroadcast(high, 7u)));
+}
+
+fn add_writes(start: Keys, d: Rows, low: vec4<f32>, high: vec4<f32>) -> Keys {
+  var s = start;
+  s = add_write(s, subgroupBroadcast(low, 0u), d.r0);
+  s = add_write(s, subgroupBroadcast(low, 1u), d.r1);
+  s = add_write(s, subgroupBroadcast(low, 2u), d.r2);
+  s = add_write(s, subgroupBroadcast(low, 3u), d.r3);
+  s = add_write(s, subgroupBroadcast(low, 4u), d.r4);
+  s = add_write(s, subgroupBroadcast(low, 5u), d.r5);
+  s = add_write(s, subgroupBroadcast(low, 6u), d.r6);
+  s = add_write(s, subgroupBroadcast(low, 7u), d.r7);
+  s = add_write(s, subgroupBroadcast(high, 0u), d.r8);
+  s = add_write(s, subgroupBroadcast(high, 1u), d.r9);
+  s = add_write(s, subgroupBroadcast(high, 2u), d.r10);
+  s = add_write(s, subgroupBroadcast(high, 3u), d.r11);
+  s = add_write(s, subgroupBroadcast(high, 4u), d.r12);
+  s = add_write(s, subgroupBroadcast(high, 5u), d.r13);
+  s = add_write(s, subgroupBroadcast(high, 6u), d.r14);
+  s = add_write(s, subgroupBroadcast(high, 7u), d.r15);
+  return s;
+}
+
+fn add_four(sum: vec4<f32>, w: vec4<f32>, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> vec4<f32> {
+  return fma(d, w.wwww, fma(c, w.zzzz, fma(b, w.yyyy, fma(a, w.xxxx, sum))));
+}
+
+// sum + a row of T or P times the rows, given the row's sixteen coefficients.
+fn add_mix(sum: vec4<f32>, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, rows: Rows) -> vec4<f32> {
+  var total = add_four(sum, a, rows.r0, rows.r1, rows.r2, rows.r3);
+  total = add_four(total, b, rows.r4, rows.r5, rows.r6, rows.r7);
+  total = add_four(total, c, rows.r8, rows.r9, rows.r10, rows.r11);
+  return add_four(total, d, rows.r12, rows.r13, rows.r14, rows.r15);
+}
+
+// A row of T, of which threads 0 to 3 have a quad each, times the rows.
+fn mix_t(coefficient: vec4<f32>, rows: Rows) -> vec4<f32> {
+  return add_mix(
+    vec4<f32>(),
+    subgroupBroadcast(coefficient, 0u), subgroupBroadcast(coefficient, 1u),
+    subgroupBroadcast(coefficient, 2u), subgroupBroadcast(coefficient, 3u), rows);
+}
+
+// sum + a row of P, of which threads 4 to 7 have a quad each, times the rows.
+fn add_p(sum: vec4<f32>, coefficient: vec4<f32>, rows: Rows) -> vec4<f32> {
+  return add_mix(
+    sum,
+    subgroupBroadcast(coefficient, 4u), subgroupBroadcast(coefficient, 5u),
+    subgroupBroadcast(coefficient, 6u), subgroupBroadcast(coefficient, 7u), rows);
+}
+
+// This thread's quad of T and P of a row, or with a quad of 8 the row's factors. A row past the end repeats the last one's:
+// harmless, its key is zero and so is its column of P.
+fn coefficient(chunk: Chunk, head: u32, row: u32, quad: u32) -> vec4<f32> {
+  return coefficients[((chunk.first + min(row, chunk.last)) * VALUE_HEADS + head) * 9u + quad];
+}
+
+// A quad of a row of q, k or v at `at` of row 0; zeros past the end.
+fn channel_quad(chunk: Chunk, row: u32, at: u32) -> vec4<f32> {
+  let stride = (2u * KEY_HEADS * KEY_DIM + VALUE_HEADS * VALUE_DIM) / 4u;
+  let value = convolved[(chunk.first + min(row, chunk.last)) * stride + at];
+  return select(vec4<f32>(), value, row <= chunk.last);
+}
+
+fn store_row(chunk: Chunk, row: u32, at: u32, value: vec4<f32>) {
+  if (row <= chunk.last) { out[(chunk.first + row) * (VALUE_HEADS * VALUE_DIM / 4u) + at] = value; }
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  if (step.stopped != 0u || id.z >= step.segments) { return; }
+  let segment = segments[id.z];
+  if (segment.row_count <= MOST_ROWS) { return; }
+  let head = id.y;
+  let quads = KEY_DIM / 4u;
+  let value_quads = VALUE_DIM / 4u;
+  // Threads past the last column repeat it and store nothing.
+  let is_own = id.x * 8u + thread < value_quads;
+  let column = min(id.x * 8u + thread, value_quads - 1u);
+  let query_at = head / (VALUE_HEADS / KEY_HEADS) * quads;
+  let key_at = query_at + KEY_HEADS * quads;
+  let value_at = 2u * KEY_HEADS * quads + head * value_quads + column;
+  let out_at = head * value_quads + column;
+  let own = head * KEY_DIM * value_quads + column; // within a slot
+  let slot_quads = VALUE_HEADS * KEY_DIM * value_quads;
+
+  for (var key = 0u; key < KEY_DIM; key++) {
+    var s = vec4<f32>();
+    if (segment.state_read != NONE) { s = state[segment.state_read * slot_quads + own + key * value_quads]; }
+    memory[key * 8u + thread] = s;
+  }
+  for (var start = 0u; start < segment.row_count; start += BLOCK_ROWS) {
+    let chunk = Chunk(segment.first_row + start, min(BLOCK_ROWS, segment.row_count - start) - 1u);
+    var key_sums = Rows();
+    var query_sums = Rows();
+    for (var n = 0u; n < quads; n++) {
+      let s = read_keys(n, thread);
+      key_sums = add_reads(
+        key_sums, s, channel_quad(chunk, thread, key_at + n), channel_quad(chunk, thread + 8u, key_at + n));
+      query_sums = add_reads(
+        query_sums, s, channel_quad(chunk, thread, query_at + n), channel_quad(chunk, thread + 8u, query_at + n));
+    }
+    let low = coefficient(chunk, head, thread, 8u);
+    let high = coefficient(chunk, head, thread + 8u, 8u);
+    let f = Rows(
+      subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u),
+      subgroupBroadcast(low, 4u), subgroupBroadcast(low, 5u), subgroupBroadcast(low, 6u), subgroupBroadcast(low, 7u),
+      subgroupBroadcast(high, 0u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 3u),
+      subgroupBroadcast(high, 4u), subgroupBroadcast(high, 5u), subgroupBroadcast(high, 6u), subgroupBroadcast(high, 7u));
+    let rest = Rows(
+      fma(-f.r0.xxxx, key_sums.r0, channel_quad(chunk, 0u, value_at)),
+      fma(-f.r1.xxxx, key_sums.r1, channel_quad(chunk, 1u, value_at)),
+      fma(-f.r2.xxxx, key_sums.r2, channel_quad(chunk, 2u, value_at)),
+      fma(-f.r3.xxxx, key_sums.r3, channel_quad(chunk, 3u, value_at)),
+      fma(-f.r4.xxxx, key_sums.r4, channel_quad(chunk, 4u, value_at)),
+      fma(-f.r5.xxxx, key_sums.r5, channel_quad(chunk, 5u, value_at)),
+      fma(-f.r6.xxxx, key_sums.r6, channel_quad(chunk, 6u, value_at)),
+      fma(-f.r7.xxxx, key_sums.r7, channel_quad(chunk, 7u, value_at)),
+      fma(-f.r8.xxxx, key_sums.r8, channel_quad(chunk, 8u, value_at)),
+      fma(-f.r9.xxxx, key_sums.r9, channel_quad(chunk, 9u, value_at)),
+      fma(-f.r10.xxxx, key_sums.r10, channel_quad(chunk, 10u, value_at)),
+      fma(-f.r11.xxxx, key_sums.r11, channel_quad(chunk, 11u, value_at)),
+      fma(-f.r12.xxxx, key_sums.r12, channel_quad(chunk, 12u, value_at)),
+      fma(-f.r13.xxxx, key_sums.r13, channel_quad(chunk, 13u, value_at)),
+      fma(-f.r14.xxxx, key_sums.r14, channel_quad(chunk, 14u, value_at)),
+      fma(-f.r15.xxxx, key_sums.r15, channel_quad(chunk, 15u, value_at)));
+    let c = Rows(
+      coefficient(chunk, head, 0u, thread), coefficient(chunk, head, 1u, thread),
+      coefficient(chunk, head, 2u, thread), coefficient(chunk, head, 3u, thread),
+      coefficient(chunk, head, 4u, thread), coefficient(chunk, head, 5u, thread),
+      coefficient(chunk, head, 6u, thread), coefficient(chunk, head, 7u, thread),
+      coefficient(chunk, head, 8u, thread), coefficient(chunk, head, 9u, thread),
+      coefficient(chunk, head, 10u, thread), coefficient(chunk, head, 11u, thread),
+      coefficient(chunk, head, 12u, thread), coefficient(chunk, head, 13u, thread),
+      coefficient(chunk, head, 14u, thread), coefficient(chunk, head, 15u, thread));
+    let d = Rows(
+      mix_t(c.r0, rest), mix_t(c.r1, rest), mix_t(c.r2, rest), mix_t(c.r3, rest),
+      mix_t(c.r4, rest), mix_t(c.r5, rest), mix_t(c.r6, rest), mix_t(c.r7, rest),
+      mix_t(c.r8, rest), mix_t(c.r9, rest), mix_t(c.r10, rest), mix_t(c.r11, rest),
+      mix_t(c.r12, rest), mix_t(c.r13, rest), mix_t(c.r14, rest), mix_t(c.r15, rest));
+    let o = Rows(
+      add_p(f.r0.y * query_sums.r0, c.r0, d), add_p(f.r1.y * query_sums.r1, c.r1, d),
+      add_p(f.r2.y * query_sums.r2, c.r2, d), add_p(f.r3.y * query_sums.r3, c.r3, d),
+      add_p(f.r4.y * query_sums.r4, c.r4, d), add_p(f.r5.y * query_sums.r5, c.r5, d),
+      add_p(f.r6.y * query_sums.r6, c.r6, d), add_p(f.r7.y * query_sums.r7, c.r7, d),
+      add_p(f.r8.y * query_sums.r8, c.r8, d), add_p(f.r9.y * query_sums.r9, c.r9, d),
+      add_p(f.r10.y * query_sums.r10, c.r10, d), add_p(f.r11.y * query_sums.r11, c.r11, d),
+      add_p(f.r12.y * query_sums.r12, c.r12, d), add_p(f.r13.y * query_sums.r13, c.r13, d),
+      add_p(f.r14.y * query_sums.r14, c.r14, d), add_p(f.r15.y * query_sums.r15, c.r15, d));
+    if (is_own) {
+      store_row(chunk, 0u, out_at, o.r0);
+      store_row(chunk, 1u, out_at, o.r1);
+      store_row(chunk, 2u, out_at, o.r2);
+      store_row(chunk, 3u, out_at, o.r3);
+      store_row(chunk, 4u, out_at, o.r4);
+      store_row(chunk, 5u, out_at, o.r5);
+      store_row(chunk, 6u, out_at, o.r6);
+      store_row(chunk, 7u, out_at, o.r7);
+      store_row(chunk, 8u, out_at, o.r8);
+      store_row(chunk, 9u, out_at, o.r9);
+      store_row(chunk, 10u, out_at, o.r10);
+      store_row(chunk, 11u, out_at, o.r11);
+      store_row(chunk, 12u, out_at, o.r12);
+      store_row(chunk, 13u, out_at, o.r13);
+      store_row(chunk, 14u, out_at, o.r14);
+      store_row(chunk, 15u, out_at, o.r15);
+    }
+    let decayed = Rows(
+      f.r0.z * d.r0, f.r1.z * d.r1, f.r2.z * d.r2, f.r3.z * d.r3,
+      f.r4.z * d.r4, f.r5.z * d.r5, f.r6.z * d.r6, f.r7.z * d.r7,
+      f.r8.z * d.r8, f.r9.z * d.r9, f.r10.z * d.r10, f.r11.z * d.r11,
+      f.r12.z * d.r12, f.r13.z * d.r13, f.r14.z * d.r14, f.r15.z * d.r15);
+    for (var n = 0u; n < quads; n++) {
+      let before = read_keys(n, thread);
+      let fade = f.r0.w;
+      let s = add_writes(
+        Keys(fade * before.a, fade * before.b, fade * before.c, fade * before.d), decayed,
+        channel_quad(chunk, thread, key_at + n), channel_quad(chunk, thread + 8u, key_at + n));
+      let at = n * 32u + thread;
+      memory[at] = s.a;
+      memory[at + 8u] = s.b;
+      memory[at + 16u] = s.c;
+      memory[at + 24u] = s.d;
+    }
+  }
+  if (segment.state_write != NONE && is_own) {
+    for (var key = 0u; key < KEY_DIM; key++) {
+      state[segment.state_write * slot_quads + own + key * value_quads] = memory[key * 8u + thread];
+    }
+  }
+}
