@@ -58,6 +58,8 @@ Deno.test("Planner names the value at fault, and opens no file for a caller", as
       [{ model: `${GOLDEN}/tiny_fp8/config.json` }, "model"],
       [{ context: "100000000" }, "context"],
       [{ device: "constructor" }, "device"],
+      // The own device binds 128 MiB: 65,536 tokens of f32 keys in one layer.
+      [{ model: "35B-A3B", context: "200000" }, "context"],
     ] as const
   ) {
     const error = await assertRejects(() => own.answer(values, model), ForecastOptionError);
