@@ -36,6 +36,8 @@ export interface Forecast {
   readonly fits: boolean;
   /** Null where even the smallest budget is more than the device has. */
   readonly plan: MemoryPlan | null;
+  /** Longest context of each sequence while all run at once, tokens; null where nothing fits. */
+  readonly contextTogether: number | null;
   /** Formulas of the plan's rows by their purpose. */
   readonly memory: Readonly<Record<string, string>>;
   /** Memory of the device that is planned with. */
@@ -94,6 +96,10 @@ export function estimate(request: ForecastRequest): Forecast {
     sequences: choice.maxSequences,
     fits: plan !== null,
     plan,
+    contextTogether: plan && Math.min(
+      plan.contextLength,
+      Math.floor(plan.kvPages * input.pageTokens / choice.maxSequences),
+    ),
     memory: plan ? memoryFormulas(request, input, plan) : {},
     budget: {
       value: budget,

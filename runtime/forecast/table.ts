@@ -23,19 +23,23 @@ export function forecastTable(result: Forecast): string {
 }
 
 /** The answer to "will it run?" in one or two lines. */
-export function verdict({ plan, speed, sequences, least, budget }: Forecast): string[] {
+export function verdict(result: Forecast): string[] {
+  const { plan, speed, sequences, least, budget, contextTogether: together } = result;
   if (!plan || !speed) {
     return [`It does not fit: ${size(least)} are needed, ${size(budget.value)} are there`];
   }
-  const { tokensPerSecond, together, firstTokenSeconds } = speed;
+  const { tokensPerSecond, firstTokenSeconds } = speed;
+  const shorter = together! < plan.contextLength
+    ? ` for one, ${together} each for ${sequences} at once`
+    : "";
   const how = plan.allResident
     ? "It fits, with everything on the GPU"
     : `It runs, paging: ${plan.expertSlots} slots for experts in each layer, the rest on demand`;
   const others = sequences > 1
-    ? `, ${sequences} together ${range(together)} (${range(together, sequences)} each)`
+    ? `, ${sequences} together ${range(speed.together)} (${range(speed.together, sequences)} each)`
     : "";
   return [
-    `${how}; context up to ${plan.contextLength}`,
+    `${how}; context up to ${plan.contextLength}${shorter}`,
     `one answer at about ${
       range(tokensPerSecond)
     } tokens/s${others}, the first token of a ${PROMPT}-token ` +

@@ -144,7 +144,10 @@ Deno.test("forecastTable() answers first, and gives every number a formula", () 
   const text = forecastTable(ask("--device rtx-3060-12gb --ram 32G --context 32768 --sequences 4"));
   const lines = text.split("\n");
   assertMatch(lines[0]!, /^35B-A3B fp8 on rtx-3060-12gb: 12\.0 GiB at 360 GB\/s, host with 32\.0/);
-  assertMatch(lines[1]!, /It runs, paging: \d+ slots for experts in each layer.* up to 32768$/);
+  assertMatch(
+    lines[1]!,
+    /It runs, paging: \d+ slots for experts in each layer.* up to 32768 for one, 11264 each for 4 at/,
+  );
   assertMatch(lines[2]!, /one answer at about .* 4 together .* each\)/);
   const numbers = lines.filter((line) => /^ {2}(KV|states|experts|tokens|read|paged)/.test(line));
   for (const line of numbers) assertMatch(line, / {2}\S.*[x/(]/);
