@@ -1,11 +1,11 @@
 /** The engine at one budget: start-up, first token, decode, hits and prompts. @module */
 import { digits, time } from "../../runtime/forecast/derived.ts";
 import type { Rates } from "../../runtime/forecast/measure.ts";
-import { memoryInput } from "../../runtime/forecast/forecast.ts";
 import { snapshotSubject, type Subject } from "../../runtime/forecast/subject.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
 import { parseSize, type Residency } from "../../runtime/options.ts";
 import { planMemory, size } from "../../runtime/plan.ts";
+import { planInput } from "../../runtime/plan_input.ts";
 import { readSnapshotConfig } from "../../runtime/snapshot.ts";
 import { openSnapshot } from "../../weights/mod.ts";
 import { openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
@@ -57,7 +57,9 @@ export async function reportBudget(
   const subject = subjectOf(folder);
   const choice = choiceOf(options, subject);
   const name = nameOf(run);
-  const everything = planMemory({ ...memoryInput({ subject, choice }), budget: Infinity }).total;
+  // With room to run ahead of the host, as a server has that is given a whole card.
+  const input = planInput(subject.config, subject.tensors, { ...choice, ahead: true });
+  const everything = planMemory({ ...input, budget: Infinity }).total;
   const budget = run.budget === null ? everything : parseSize("budgets", run.budget);
   const obstacle = await obstacleTo(Math.min(budget, everything));
   if (obstacle !== null) {
