@@ -112,7 +112,7 @@ export class MappedSource implements ByteSource {
   /** See `ByteSource`. */
   willNeed(offset: number, length: number): boolean {
     const { fadviseAsync } = this.#libc;
-    if (this.#closed || fadviseAsync === null) return false;
+    if (this.#closed || fadviseAsync === null || this.#seemsCached(offset, length)) return false;
     this.#reading++;
     fadviseAsync(this.#file, BigInt(offset), BigInt(length), FADV_WILLNEED).finally(() => {
       this.#reading--;
@@ -169,15 +169,26 @@ export class MappedSource implements ByteSource {
     return true;
   }
 
+  /** Whether the page cache has the first, the middle and the last byte of a range. */
+  #seemsCached(offset: number, length: number): boolean {
+    const byte = new Uint8Array(1);
+    return [0, length >> 1, length - 1].every((at) => this.#takeCached(offset + at, byte) === 1);
+  }
+
   /** Takes what the page cache holds, from the first byte on; returns how much. */
   #readCached(offset: number, into: Uint8Array<ArrayBuffer>): number {
+    const count = Math.max(0, this.#takeCached(offset, into));
+    this.#bytesRead += count;
+    return count; // an error here is told by the read that follows
+  }
+
+  /** Returns the bytes taken; 0 or less where there are none. */
+  #takeCached(offset: number, into: Uint8Array<ArrayBuffer>): number {
     const { preadv2, memcpy } = this.#libc;
     if (preadv2 === null || into.length === 0) return 0;
     // Copying nothing returns the address of where it would have gone.
     const vector = BigUint64Array.of(BigInt(memcpy(into, 0n, 0n)), BigInt(into.length));
-    const count = Number(preadv2(this.#file, vector, 1, BigInt(offset), RWF_NOWAIT));
-    this.#bytesRead += Math.max(0, count);
-    return Math.max(0, count); // an error here is told by the read that follows
+    return Number(preadv2(this.#file, vector, 1, BigInt(offset), RWF_NOWAIT));
   }
 
   async #readOnPool(offset: number, into: Uint8Array<ArrayBuffer>, from: number): Promise<void> {

@@ -82,7 +82,7 @@ export class Snapshot {
     return this.#sources.every(({ canHint }) => canHint);
   }
 
-  /** Tells the system that a range of a file will be read soon; false where it cannot be told. */
+  /** Tells the system that a range of a file will be read soon, unless it cannot or need not be told: false. */
   willNeed(file: string, offset: number, length: number): boolean {
     return this.#source(file).willNeed(offset, length);
   }

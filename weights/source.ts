@@ -29,7 +29,10 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Whether `willNeed` does anything. */
   readonly canHint: boolean;
-  /** Tells the system that a range will be read soon, and returns at once; false where it cannot be told. */
+  /**
+   * Tells the system that a range will be read soon, and returns at once. False where it cannot be told, or need not be
+   * because the page cache seems to have it.
+   */
   willNeed(offset: number, length: number): boolean;
   /** Gives the file back once the reads under way have ended; later reads throw. */
   close(): void;

@@ -7,7 +7,8 @@
 import type { Lookahead } from "./lookahead.ts";
 
 /**
- * "auto" stops by itself while too few of the missing experts are foreseen, "on" never does; "slots" is as "auto" and
+ * "auto" stops by itself while too few of the missing experts are foreseen, or hardly any has to come from the disk; "on"
+ * never does; "slots" is as "auto" and
  * loads into free slots.
  */
 export type ReadAheadMode = "auto" | "on" | "slots" | "off";
@@ -18,7 +19,7 @@ export interface ReadAheadParts {
   /** Elements of a row of the residual stream. */
   readonly hidden: number;
   readonly isResident: (layer: number, expert: number) => boolean;
-  /** Tells the system that an expert will be read soon; returns the bytes, 0 where it cannot be told. */
+  /** Tells the system that an expert will be read soon; returns the bytes, 0 if the page cache has them. */
   readonly hint: (layer: number, expert: number) => number;
   /** Loads an expert if its layer has a free slot, and tells whether it had; for "slots". */
   readonly load: (layer: number, expert: number) => Promise<boolean>;
@@ -32,13 +33,15 @@ export interface ReadAheadParts {
 
 /** Totals since start. */
 export interface ReadAheadCounters {
-  /** Experts hinted; those loaded into slots are not among them. */
+  /** Experts that were guessed and not resident. */
+  guesses: number;
+  /** Of these the ones that their layer then asked for. */
+  guessesUsed: number;
+  /** Experts that were missed, or would have been, in layers that had been looked ahead to. */
+  guessesWanted: number;
+  /** Guessed experts that the system was told to read, and their bytes. */
   hints: number;
   hintBytes: number;
-  /** Of these, and of those loaded, the ones that their layer then asked for. */
-  hintsUsed: number;
-  /** Experts that were missed, or would have been, in layers that had been looked ahead to. */
-  hintsWanted: number;
 }
 
 /** Most rows that are worth the host's time: one row is `experts` x `hidden` products. */
@@ -47,19 +50,27 @@ const MOST_ROWS = 4;
 const SAMPLE = 256;
 /** Recall of the missed experts below which it does not pay. */
 const LEAST_RECALL = 0.4;
+/** Share of the guessed experts that must come from the disk: telling of others gains nothing. */
+const LEAST_COLD = 0.05;
 /** Stops after which it is tried again. */
 const PAUSE = 2000;
 
 /** The guesses of the step that runs. Tell it of every layer, in order. */
 export class ReadAhead {
   /** Totals since start. */
-  readonly counters: ReadAheadCounters = { hints: 0, hintBytes: 0, hintsUsed: 0, hintsWanted: 0 };
+  readonly counters: ReadAheadCounters = {
+    guesses: 0,
+    guessesUsed: 0,
+    guessesWanted: 0,
+    hints: 0,
+    hintBytes: 0,
+  };
   readonly #parts: ReadAheadParts;
   readonly #distance: number;
   /** By layer: what was guessed for it in this step and was not resident. */
   readonly #guessed = new Map<number, ReadonlySet<number>>();
-  #sampleUsed = 0;
-  #sampleWanted = 0;
+  /** The counters when the sample began. */
+  #before: ReadAheadCounters = { ...this.counters };
   #pause = 0;
 
   constructor(parts: ReadAheadParts) {
@@ -97,22 +108,25 @@ export class ReadAhead {
     }
     const absent = [...guess].filter((id) => !isResident(target, id));
     this.#guessed.set(target, new Set(absent));
+    this.counters.guesses += absent.length;
     for (const expert of absent) {
       if (mode === "slots" && await load(target, expert)) continue;
-      this.counters.hints++;
-      this.counters.hintBytes += hint(target, expert);
+      const bytes = hint(target, expert);
+      if (bytes > 0) this.counters.hints++;
+      this.counters.hintBytes += bytes;
     }
   }
 
   #count(used: number, wanted: number): void {
-    this.counters.hintsUsed += used;
-    this.counters.hintsWanted += wanted;
-    this.#sampleUsed += used;
-    this.#sampleWanted += wanted;
-    if (this.#sampleWanted < SAMPLE) return;
-    const recall = this.#sampleUsed / this.#sampleWanted;
-    if (this.#parts.mode !== "on" && recall < LEAST_RECALL) this.#pause = PAUSE;
-    this.#sampleUsed = 0;
-    this.#sampleWanted = 0;
+    this.counters.guessesUsed += used;
+    this.counters.guessesWanted += wanted;
+    const { guesses, hints, guessesUsed, guessesWanted } = this.#before;
+    const sample = this.counters.guessesWanted - guessesWanted;
+    if (sample < SAMPLE) return;
+    const isPoor = this.counters.guessesUsed - guessesUsed < LEAST_RECALL * sample;
+    const isWarm = this.#parts.mode === "auto" &&
+      this.counters.hints - hints < LEAST_COLD * (this.counters.guesses - guesses);
+    if (this.#parts.mode !== "on" && (isPoor || isWarm)) this.#pause = PAUSE;
+    this.#before = { ...this.counters };
   }
 }

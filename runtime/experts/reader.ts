@@ -126,11 +126,11 @@ export class ExpertReader {
     return this.#options.snapshot.ways;
   }
 
-  /** Tells the system that an expert will be loaded soon; false where it cannot be told. */
+  /** Tells the system that an expert will be loaded soon; false where it cannot be told or need not be. */
   willNeed(layer: number, expert: number): boolean {
     const { snapshot } = this.#options;
     return this.#runs(this.#pieces(layer, expert))
-      .map(({ file, at, byteLength }) => snapshot.willNeed(file, at, byteLength)).every(Boolean);
+      .map(({ file, at, byteLength }) => snapshot.willNeed(file, at, byteLength)).some(Boolean);
   }
 
   /**

@@ -73,14 +73,15 @@ Deno.test({
 });
 
 Deno.test({
-  name: "willNeed() is told to the system, and close() waits for it",
+  name: "willNeed() tells the system of what the page cache has not, and close() waits for it",
   ignore: !onLinux,
   fn: () =>
-    withFile((source) => {
-      assert(source.willNeed(0, SIZE));
+    withFile(async (source, path) => {
+      assertEquals([source.canHint, source.willNeed(0, SIZE)], [true, false]);
+      await dropCache(path);
+      assertEquals([source.willNeed(0, SIZE), source.bytesRead], [true, 0]);
       source.close();
       assertEquals(source.willNeed(0, SIZE), false);
-      return Promise.resolve();
     }),
 });
 

@@ -53,16 +53,22 @@ Deno.test("ReadAhead hints what is guessed and absent, and counts what was neede
   ahead.chose(1, [2, 3, 9, 2]);
   await ahead.look(1, [2, 3, 9, 2], h); // no layer behind it
   assertEquals(hinted.length, 2);
-  assertEquals({ ...ahead.counters }, { hints: 2, hintBytes: 200, hintsUsed: 1, hintsWanted: 2 });
+  assertEquals({ ...ahead.counters }, {
+    ...{ guesses: 2, guessesUsed: 1, guessesWanted: 2 },
+    ...{ hints: 2, hintBytes: 200 },
+  });
   ahead.chose(0, [4]);
   ahead.chose(1, [1, 2]);
-  assertEquals(ahead.counters.hintsWanted, 2);
+  assertEquals(ahead.counters.guessesWanted, 2);
 });
 
 Deno.test("ReadAhead at distance 0 hints nothing and counts what the layer's own router finds", async () => {
   const { ahead, hinted } = reader([1, 2, 8], { distance: 0 });
   for (let i = 0; i < 3; i++) await ahead.look(0, [1, 2, 8, 5], h);
-  assertEquals({ ...ahead.counters }, { hints: 0, hintBytes: 0, hintsUsed: 9, hintsWanted: 12 });
+  assertEquals({ ...ahead.counters }, {
+    ...{ guesses: 0, guessesUsed: 9, guessesWanted: 12 },
+    ...{ hints: 0, hintBytes: 0 },
+  });
   assertEquals(hinted, []);
 });
 
@@ -86,6 +92,13 @@ Deno.test("ReadAhead pauses by itself while it foresees little, unless it was fo
   assertEquals(await run(reader([1, 2], { mode: "on" }).ahead, 5000, [3, 4]), 5000);
 });
 
+Deno.test("ReadAhead pauses while the page cache has what it foresees", async () => {
+  const warm = { hint: () => 0 };
+  const looked = await run(reader([1, 2], warm).ahead, 5000, [1, 2]);
+  assert(looked >= 128 && looked < 500, `looked ${looked} times in 5000`);
+  assertEquals(await run(reader([1, 2], { ...warm, mode: "on" }).ahead, 5000, [1, 2]), 5000);
+});
+
 Deno.test("ReadAhead loads into free slots if asked to, and hints the rest", async () => {
   const loaded: number[] = [];
   const load = (_layer: number, expert: number) =>
@@ -95,7 +108,10 @@ Deno.test("ReadAhead loads into free slots if asked to, and hints the rest", asy
   await ahead.look(0, [], h);
   assertEquals([loaded, hinted], [[1], ["1.2"]]);
   ahead.chose(1, [1, 2, 3, 9]);
-  assertEquals({ ...ahead.counters }, { hints: 1, hintBytes: 100, hintsUsed: 2, hintsWanted: 3 });
+  assertEquals({ ...ahead.counters }, {
+    ...{ guesses: 2, guessesUsed: 2, guessesWanted: 3 },
+    ...{ hints: 1, hintBytes: 100 },
+  });
 });
 
 Deno.test("ReadAhead leaves prompts alone", () => {
