@@ -26,6 +26,16 @@ fn next_inputs(source: Source, unit: u32, units: u32) -> Inputs {
   return Inputs(x[low.x], x[low.y], x[low.z], x[low.w], x[high.x], x[high.y], x[high.z], x[high.w]);
 }
 
+fn next_half(source: Source, unit: u32, units: u32) -> Inputs {
+  let low = source.low + unit * 4u;
+  var inputs = Inputs();
+  inputs.a = x[low.x];
+  inputs.b = x[low.y];
+  inputs.c = x[low.z];
+  inputs.d = x[low.w];
+  return inputs;
+}
+
 fn even(pair: Pair) -> Unit {
   return Unit(
     subgroupBroadcast(pair, 0u), subgroupBroadcast(pair, 1u), subgroupBroadcast(pair, 2u), subgroupBroadcast(pair, 3u));

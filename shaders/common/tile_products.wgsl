@@ -6,6 +6,7 @@
 //   fn odd(pair: Pair) -> Unit
 //   fn open_tile(tile: Tile, thread: u32) -> Source
 //   fn next_inputs(source: Source, unit: u32, units: u32) -> Inputs   for every unit in turn, by all threads
+//   fn next_half(source: Source, unit: u32, units: u32) -> Inputs     the same for a tile of up to eight rows
 // The kernel declares x, Tile, and `row_start`, which tells where a row of the tile starts in x, in quads.
 // A sum has one order, whichever rows share the tile.
 
@@ -59,4 +60,18 @@ fn add_block(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
     add_row(sums.r10, block, even(inputs.f)), add_row(sums.r11, block, odd(inputs.f)),
     add_row(sums.r12, block, even(inputs.g)), add_row(sums.r13, block, odd(inputs.g)),
     add_row(sums.r14, block, even(inputs.h)), add_row(sums.r15, block, odd(inputs.h)));
+}
+
+// The first eight rows alone.
+fn add_half(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
+  var half = sums;
+  half.r0 = add_row(sums.r0, block, even(inputs.a));
+  half.r1 = add_row(sums.r1, block, odd(inputs.a));
+  half.r2 = add_row(sums.r2, block, even(inputs.b));
+  half.r3 = add_row(sums.r3, block, odd(inputs.b));
+  half.r4 = add_row(sums.r4, block, even(inputs.c));
+  half.r5 = add_row(sums.r5, block, odd(inputs.c));
+  half.r6 = add_row(sums.r6, block, even(inputs.d));
+  half.r7 = add_row(sums.r7, block, odd(inputs.d));
+  return half;
 }

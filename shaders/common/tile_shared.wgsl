@@ -31,6 +31,10 @@ fn next_inputs(source: Source, unit: u32, units: u32) -> Inputs {
   return Inputs(at, at + two, at + 2u * two, at + 3u * two, at + 4u * two, at + 5u * two, at + 6u * two, at + 7u * two);
 }
 
+fn next_half(source: Source, unit: u32, units: u32) -> Inputs {
+  return next_inputs(source, unit, units);
+}
+
 fn even(pair: Pair) -> Unit {
   return Unit(staged[pair], staged[pair + 1u], staged[pair + 2u], staged[pair + 3u]);
 }

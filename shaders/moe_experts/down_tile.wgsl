@@ -37,12 +37,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let low = base + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
   let high = low + 4u * units;
   let first_scale = (slot - sizes.first_slot) * sizes.slot_scales + sizes.down_scales;
+  // Of two loops one has nothing to do.
+  let whole_units = select(units, 0u, tile.count <= 8u);
+  let half_units = units - whole_units;
   var sums = TileSums();
-  for (var first = 0u; first < units; first += BLOCK_UNITS) {
+  for (var first = 0u; first < whole_units; first += BLOCK_UNITS) {
     let scale = scale_of(first_scale, across, row, first);
     for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
       let weights = Block(decode_rows(low + unit), decode_rows(high + unit), scale, scale);
       sums = add_block(sums, weights, next_inputs(source, unit, units));
+    }
+  }
+  for (var first = 0u; first < half_units; first += BLOCK_UNITS) {
+    let scale = scale_of(first_scale, across, row, first);
+    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
+      let weights = Block(decode_rows(low + unit), decode_rows(high + unit), scale, scale);
+      sums = add_half(sums, weights, next_half(source, unit, units));
     }
   }
   store_row(tile, 0u, n, sums.r0);

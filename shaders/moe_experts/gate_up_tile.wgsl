@@ -35,15 +35,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let units = sizes.hidden / 16u;
   let across = (sizes.hidden + 127u) / 128u;
   let rows = (slot - sizes.first_slot) * sizes.slot_units + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
-  let scale_base = (slot - sizes.first_slot) * sizes.slot_scales;
+  let gate = rows + sizes.gate_units;
+  let up = rows + sizes.up_units;
+  let gate_scales = (slot - sizes.first_slot) * sizes.slot_scales + sizes.gate_scales;
+  let up_scales = (slot - sizes.first_slot) * sizes.slot_scales + sizes.up_scales;
+  // Of two loops one has nothing to do.
+  let whole_units = select(units, 0u, tile.count <= 8u);
+  let half_units = units - whole_units;
   var sums = TileSums();
-  for (var first = 0u; first < units; first += BLOCK_UNITS) {
-    let gate_scale = scale_of(scale_base + sizes.gate_scales, across, row, first);
-    let up_scale = scale_of(scale_base + sizes.up_scales, across, row, first);
+  for (var first = 0u; first < whole_units; first += BLOCK_UNITS) {
+    let gate_scale = scale_of(gate_scales, across, row, first);
+    let up_scale = scale_of(up_scales, across, row, first);
     for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
-      let weights = Block(
-        decode_rows(rows + sizes.gate_units + unit), decode_rows(rows + sizes.up_units + unit), gate_scale, up_scale);
+      let weights = Block(decode_rows(gate + unit), decode_rows(up + unit), gate_scale, up_scale);
       sums = add_block(sums, weights, next_inputs(source, unit, units));
+    }
+  }
+  for (var first = 0u; first < half_units; first += BLOCK_UNITS) {
+    let gate_scale = scale_of(gate_scales, across, row, first);
+    let up_scale = scale_of(up_scales, across, row, first);
+    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
+      let weights = Block(decode_rows(gate + unit), decode_rows(up + unit), gate_scale, up_scale);
+      sums = add_half(sums, weights, next_half(source, unit, units));
     }
   }
   store_row(tile, 0u, i, sums.r0);

@@ -43,7 +43,8 @@ const SIZES: readonly (readonly [rows: number, n: number, k: number])[] = [
 ];
 
 for (const format of ["fp8", "bf16"] as const) {
-  for (const cut of CUTS) {
+  // How x is shared has nothing to do with the format.
+  for (const cut of format === "fp8" ? CUTS : CUTS.slice(0, 1)) {
     Deno.test(`matmulTile() matches naive for ${format}, ${JSON.stringify(cut)}`, async () => {
       for (const [rows, n, k] of SIZES) {
         const x = pattern(rows * k, 2);

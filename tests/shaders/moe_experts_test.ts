@@ -146,7 +146,8 @@ const SIZES: readonly (readonly [rows: number, hidden: number, dff: number])[] =
 ];
 
 for (const format of ["fp8", "bf16"] as const) {
-  for (const cut of CUTS) {
+  // How x is shared has nothing to do with the format.
+  for (const cut of format === "fp8" ? CUTS : CUTS.slice(0, 1)) {
     const name = `${format}, ${JSON.stringify(cut)}`;
     Deno.test(`gateUpTiles() and downTiles() match naive: ${name}`, async () => {
       for (const [rows, hidden, dff] of SIZES) {
