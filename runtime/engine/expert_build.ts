@@ -100,7 +100,7 @@ export function expertCounters(
 /** The stage that runs the layers while experts are paged. */
 export function expertStage(
   { gpu: { device }, config: { layers, hidden: width } }: Site,
-  { mlp }: ExpertSource,
+  { mlp, sharedInSlots }: ExpertSource,
   { slots, pager }: ExpertPlaces,
   { ahead, steps, scratch, readback }: {
     readonly ahead: ReadAhead | null;
@@ -115,6 +115,7 @@ export function expertStage(
     pager,
     step: steps.step,
     tables: slots.pools.map((pool) => pool.table),
+    sharedSlot: sharedInSlots ? slots.pools[0]!.slots : null,
     ids: scratch.block.ids!,
     idStride: moeIdStride(mlp, scratch.maxRows),
     topK: mlp.topK,

@@ -22,6 +22,8 @@ export interface ExpertStageParts {
   readonly step: GPUBuffer;
   /** The expert table of each layer, u32 [experts + 1]. */
   readonly tables: readonly GPUBuffer[];
+  /** The slot in which every layer's shared expert stays; null where it has none. */
+  readonly sharedSlot: number | null;
   /** u32 [layers, idStride]: the experts that each layer's router chose for (row, rank), the shared one last. */
   readonly ids: GPUBuffer;
   /** Words from one layer's ids to the next. */
@@ -159,7 +161,7 @@ export class ExpertStage {
       readonly failedRows: Map<number, unknown>;
     },
   ): Promise<number> {
-    const { device, pager, step, tables, topK } = this.#parts;
+    const { device, pager, step, sharedSlot, topK } = this.#parts;
     device.queue.writeBuffer(step, STEP.stopped * 4, new Uint32Array(1));
     let dispatches = 0;
     let masked = false;
@@ -174,14 +176,21 @@ export class ExpertStage {
         if (masked) {
           device.queue.writeBuffer(step, STEP.moreWaves * 4, Uint32Array.of(isLast ? 0 : 1));
         }
-        // Without a mask, experts of earlier waves that are still resident would be computed again.
-        if (masked) device.queue.writeBuffer(tables[layer]!, 0, only(pager.table(layer), experts));
+        // Without a mask, experts of earlier waves that are still resident would be computed again, as would the shared one.
+        const shared = index === 0 ? sharedSlot : null;
+        if (masked) this.#writeTable(layer, only(pager.table(layer), experts), shared);
         dispatches += this.#record(programs.layers[layer]!.experts, shape);
       }
     } finally {
-      if (masked) device.queue.writeBuffer(tables[layer]!, 0, pager.table(layer));
+      if (masked) this.#writeTable(layer, pager.table(layer), sharedSlot);
     }
     return dispatches;
+  }
+
+  #writeTable(layer: number, slotOf: Uint32Array, sharedSlot: number | null): void {
+    const { device, tables } = this.#parts;
+    const words = Uint32Array.of(...slotOf, sharedSlot ?? NONE);
+    device.queue.writeBuffer(tables[layer]!, 0, words);
   }
 
   /** Submits one program by itself; returns its dispatches. */
@@ -202,7 +211,7 @@ function chosen(ids: Uint32Array, topK: number): Uint32Array {
 }
 
 /** The table with the slots of `experts` alone. */
-function only(table: Uint32Array<ArrayBuffer>, experts: Uint32Array): Uint32Array<ArrayBuffer> {
+function only(table: Uint32Array, experts: Uint32Array): Uint32Array {
   const masked = new Uint32Array(table.length).fill(NONE);
   for (const expert of experts) masked[expert] = table[expert]!;
   return masked;
