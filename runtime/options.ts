@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { MAX_AHEAD } from "./engine/pace.ts";
 import type { ReadAheadMode } from "./experts/read_ahead.ts";
 import type { ExpertIo } from "./experts/read_way.ts";
-import type { KvFormat } from "./model/parts.ts";
+import type { HeadFormat, KvFormat } from "./model/parts.ts";
 
 /** Where experts are: whatever fits best, all on the GPU, all in host memory that the GPU reads, or in the snapshot. */
 export type Residency = "auto" | "resident" | "host" | "paged";
@@ -19,6 +19,8 @@ export interface EngineOptions {
   readonly context: number | null;
   /** How keys and values are stored; f16 halves their memory, but may route near-ties of later layers otherwise. */
   readonly kv: KvFormat;
+  /** A BF16 head as it is, or rounded to 8 bits: half the bytes of the largest matrix, log-probabilities less exact. */
+  readonly head: HeadFormat;
   /** Bytes of RAM for checkpoints of state. */
   readonly stateCacheBytes: number;
   readonly maxWaiting: number;
@@ -97,6 +99,12 @@ export const OPTION_TABLE: readonly Row[] = [
     value: "FORMAT",
     fallback: "f32",
     help: "keys and values as f32, or as f16 in half the memory and less exact",
+  },
+  {
+    flag: "head",
+    value: "FORMAT",
+    fallback: "stored",
+    help: "output head as stored, or a BF16 one as int8 in half the memory and less exact",
   },
   {
     flag: "state-cache",
@@ -187,6 +195,7 @@ export function parseOptions(
       maxSequences: integer("max-sequences", 1, 16),
       context: text("context") === null ? null : integer("context", 2, 2 ** 24),
       kv: parseChoice("kv", values.get("kv")!, ["f32", "f16"]),
+      head: parseChoice("head", values.get("head")!, ["stored", "int8"]),
       stateCacheBytes: parseSize("state-cache", values.get("state-cache")!),
       maxWaiting: integer("queue", 0, 100_000),
       chunkRows: integer("chunk", 1, 8192),

@@ -1,9 +1,10 @@
 /** What the memory plan of a model is made from, for the engine at start and for forecasts without a device. @module */
 import { expertLayout } from "../shaders/common/expert_layout.ts";
+import { int8ScaleCount, type QuantizeShape } from "../shaders/quantize/quantize.ts";
 import { cacheSizes } from "./model/caches.ts";
 import type { ModelConfig } from "./model/config.ts";
 import { SCALE_SUFFIX } from "./model/names.ts";
-import { DECODE_ROWS, type KvFormat, PAGE_TOKENS } from "./model/parts.ts";
+import { DECODE_ROWS, type HeadFormat, type KvFormat, PAGE_TOKENS } from "./model/parts.ts";
 import { rowsThatFit, scratchBytes, type StepBounds } from "./model/scratch.ts";
 import { LONGEST_DEFAULT_CONTEXT, type PlanInput } from "./plan.ts";
 
@@ -23,6 +24,8 @@ export interface PlanChoice {
   readonly context: number | null;
   readonly chunkRows: number;
   readonly kv: KvFormat;
+  /** As stored unless said. */
+  readonly head?: HeadFormat;
   /** Whether decoding is to run ahead of the host. */
   readonly ahead?: boolean;
 }
@@ -47,12 +50,12 @@ export function planInput(
   const { maxBinding, maxSequences, context, kv } = choice;
   const sizes = cacheSizes(config, kv);
   const linear = config.layerKinds.filter((kind) => kind === "linear").length;
-  const table = tableBytes(config, tensors);
+  const table = tableBytes(config, tensors, choice.head === "int8");
   const stateBinding = Math.max(sizes.stateSlot, sizes.convSlot);
   return {
     ...(choice.ahead && { ahead: { table, pasts: KEPT_PASTS, stateBinding } }),
     maxBinding,
-    trunk: trunkBytes(config, [...tensors]),
+    trunk: trunkBytes(config, [...tensors], choice.head === "int8"),
     activations: scratchBytes(config, largestStep(config, choice)),
     stateSlot: linear * (sizes.stateSlot + sizes.convSlot),
     kvPage: 2 * (config.layers - linear) * sizes.kvPage,
@@ -74,15 +77,23 @@ function expertsOf(config: ModelConfig, tensors: Iterable<SizedTensor>): PlanInp
   return { layers, count: mlp.experts, topK: mlp.topK, stride };
 }
 
-/** The embedding table, where it is not the head. */
-function tableBytes({ tiedEmbeddings }: ModelConfig, tensors: Iterable<SizedTensor>): number {
-  if (tiedEmbeddings) return 0;
+/** The embedding table, where it is not the head as stored. */
+function tableBytes(
+  { tiedEmbeddings }: ModelConfig,
+  tensors: Iterable<SizedTensor>,
+  roundsHead: boolean,
+): number {
+  if (tiedEmbeddings && !roundsHead) return 0;
   const table = [...tensors].find(({ name }) => name.endsWith("embed_tokens.weight"));
   return Math.ceil((table?.byteLength ?? 0) / 16) * 16;
 }
 
 /** All of the text model but embedding table and routed experts; vectors are widened. */
-function trunkBytes(config: ModelConfig, tensors: readonly SizedTensor[]): number {
+function trunkBytes(
+  config: ModelConfig,
+  tensors: readonly SizedTensor[],
+  roundsHead: boolean,
+): number {
   const { tiedEmbeddings, layers, mlp } = config;
   const experts = expertsOf(config, tensors);
   // A shared expert like the routed ones has a slot beside them.
@@ -93,10 +104,18 @@ function trunkBytes(config: ModelConfig, tensors: readonly SizedTensor[]): numbe
     if (/^(mtp|model\.visual)\./.test(name) || name.includes(".mlp.experts.")) continue;
     if (slotted && name.includes(".mlp.shared_expert.")) continue;
     if (!tiedEmbeddings && name.endsWith("embed_tokens.weight")) continue;
+    const isHead = name.endsWith(tiedEmbeddings ? "embed_tokens.weight" : "lm_head.weight");
     const widened = shape.length !== 2 && dtype === "BF16" ? 2 : 1;
-    bytes += Math.ceil(byteLength * widened / 16) * 16;
+    bytes += roundsHead && isHead && dtype === "BF16"
+      ? int8Bytes({ rows: shape[0]!, k: shape[1]! })
+      : Math.ceil(byteLength * widened / 16) * 16;
   }
   return bytes;
+}
+
+/** A matrix of 8-bit codes and its scales. */
+function int8Bytes(shape: QuantizeShape): number {
+  return Math.ceil((shape.rows * shape.k + 2 * int8ScaleCount(shape)) / 16) * 16;
 }
 
 function isQuantised(tensors: Iterable<SizedTensor>, part: string): boolean {

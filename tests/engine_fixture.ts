@@ -12,6 +12,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   maxSequences: 4,
   context: 2048,
   kv: "f32",
+  head: "stored",
   stateCacheBytes: 2 ** 26,
   maxWaiting: 64,
   chunkRows: 512,

@@ -1,7 +1,10 @@
 /** Test experts packed as slots, and pools of them on the GPU. @module */
 import type { ExpertPool } from "../runtime/model/parts.ts";
-import { expertLayout, type ExpertPart } from "../shaders/common/expert_layout.ts";
-import type { FormatName } from "../shaders/common/formats.ts";
+import {
+  type ExpertFormat,
+  expertLayout,
+  type ExpertPart,
+} from "../shaders/common/expert_layout.ts";
 import { NONE } from "../shaders/common/step.ts";
 import type { ExpertWeights } from "../shaders/moe_experts/naive.ts";
 import { place } from "./placed.ts";
@@ -9,7 +12,7 @@ import { testMatrix } from "./shaders/weights.ts";
 
 /** Experts with the bytes of their slots. */
 export interface TestExperts {
-  readonly format: FormatName;
+  readonly format: ExpertFormat;
   readonly stride: number;
   readonly slots: readonly Uint8Array[];
   readonly dense: readonly ExpertWeights[];
@@ -17,7 +20,7 @@ export interface TestExperts {
 
 /** `count` different experts. */
 export function testExperts(
-  format: FormatName,
+  format: ExpertFormat,
   { hidden, dff, count }: { hidden: number; dff: number; count: number },
 ): TestExperts {
   const layout = expertLayout({ hidden, dff, format });

@@ -15,6 +15,7 @@ import { type AheadPrograms, buildAhead } from "../model/ahead.ts";
 import { moeIdStride } from "../model/moe.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Phase, type StepBuffers } from "../model/parts.ts";
 import { Placement } from "../model/placement.ts";
+import { Quantizer } from "../model/quantizer.ts";
 import { ropeRow } from "../model/rope.ts";
 import { addSampler, SAMPLE_BYTES } from "../model/sampler.ts";
 import { allocateScratch, type ModelScratch, samplerSizes } from "../model/scratch.ts";
@@ -171,10 +172,13 @@ async function place(
   let loaded = 0;
   const onBytes = (bytes: number) => onProgress("trunk", loaded += bytes, trunkBytes);
   const placement = new Placement(memory, snapshot, onBytes);
+  const quantizer = options.head === "int8" ? new Quantizer(device) : null;
   const trunk = await loadTrunk(config, snapshot, placement, {
     sharedInSlots: source?.sharedInSlots ?? false,
     embedding: ahead > 1,
+    quantizer,
   });
+  quantizer?.destroy();
   const { scratch, steps } = allocateScratch(memory, config, bounds);
   const rows = Uint32Array.from({ length: bounds.maxRows }, (_, row) => row);
   device.queue.writeBuffer(scratch.embedIds, 0, rows);

@@ -25,6 +25,7 @@ export async function planModel({ gpu, snapshot, config, options }: Site): Promi
   const choice = { ...options, maxBinding: gpu.maxBinding };
   const tensors = Array.from(snapshot.names(), (name) => snapshot.tensor(name));
   const input = planInput(config, tensors, choice);
+  const stored = planInput(config, tensors, { ...choice, head: "stored" });
   const wanted = aheadBound(options.runAhead, gpu.software);
   const further = planInput(config, tensors, { ...choice, ahead: wanted > 1 });
   const everything = planMemory({ ...further, budget: Infinity }).total;
@@ -46,7 +47,7 @@ export async function planModel({ gpu, snapshot, config, options }: Site): Promi
   return {
     memory,
     bounds,
-    trunkBytes: input.trunk + (larger ? further.ahead!.table : 0),
+    trunkBytes: stored.trunk + (larger ? further.ahead!.table : 0),
     ahead: larger ? wanted : 1,
   };
 }

@@ -3,9 +3,11 @@
  * Types only; `placement.ts` fills them, the layer files read them.
  * @module
  */
+import type { ExpertFormat } from "../../shaders/common/expert_layout.ts";
+import type { FormatName } from "../../shaders/common/formats.ts";
 import type { KvFormat } from "../../shaders/common/kv_format.ts";
 
-export type { KvFormat };
+export type { FormatName, KvFormat };
 
 /** Kernels for a few rows (decode, up to 16) or for many (a chunk of a prompt). */
 export type Phase = "decode" | "prefill";
@@ -29,8 +31,8 @@ export interface SplitNorm {
   readonly epsilon: number;
 }
 
-/** How a matrix's weights are stored: e4m3fn codes with BF16 block scales, or BF16. */
-export type FormatName = "fp8" | "bf16";
+/** The format of the head: as in the file, or BF16 rounded to 8 bits. */
+export type HeadFormat = "stored" | "int8";
 
 /** A weight matrix [n, k] (y = W x), possibly several of the checkpoint's with their rows one after another. */
 export interface Matrix {
@@ -38,7 +40,7 @@ export interface Matrix {
   readonly n: number;
   /** A multiple of 16. */
   readonly k: number;
-  /** FP8: rows that share one row of scales (128, or a divisor where concatenation demands it). */
+  /** Rows that share one row of scales: 128, or a divisor where concatenation demands it or the format is int8. */
   readonly scaleRows: number;
   /** Parts by rows, in order, each within the binding limit; all but the last have a multiple of 128 rows. */
   readonly slices: readonly MatrixSlice[];
@@ -48,9 +50,9 @@ export interface Matrix {
 export interface MatrixSlice {
   readonly firstRow: number;
   readonly rows: number;
-  /** fp8: [rows, k] bytes; bf16: [rows, k] halves; row-major as in the checkpoint. */
+  /** fp8, int8: [rows, k] bytes; bf16: [rows, k] halves; row-major as in the checkpoint. */
   readonly codes: GPUBuffer;
-  /** fp8: BF16 pairs packed in u32: [ceil(rows / scaleRows), ceil(k / 128)]; null for bf16. */
+  /** fp8, int8: BF16 pairs packed in u32: [ceil(rows / scaleRows), ceil(k / 128)]; null for bf16. */
   readonly scales: GPUBuffer | null;
 }
 
@@ -122,7 +124,7 @@ export interface MoeWeights {
 
 /** The expert slots of one layer; slot s lies in the chunk whose range holds it. */
 export interface ExpertPool {
-  readonly format: FormatName;
+  readonly format: ExpertFormat;
   /** Slots that are paged. The shared expert's, where it has one, comes after them and always holds it. */
   readonly slots: number;
   readonly chunks: readonly {

@@ -12,14 +12,19 @@ import {
   type Tensor,
   WeightsError,
 } from "../../weights/mod.ts";
+import { INT8_SCALE_ROWS, int8ScaleCount } from "../../shaders/quantize/quantize.ts";
 import type { FormatName, Matrix, MatrixSlice } from "./parts.ts";
 import { SCALE_BLOCK } from "./names.ts";
+import { QUANTIZED_ROWS, type Quantizer } from "./quantizer.ts";
 
 /** How much is read and uploaded at a time. */
 const READ_BYTES = 16 * 1024 * 1024;
 
 /** Where placing stands: bytes of the trunk read so far. */
 export type OnBytes = (bytes: number) => void;
+
+/** Takes whole rows from a row on. */
+type WriteRows = (row: number, bytes: Uint8Array<ArrayBuffer>) => void;
 
 interface Part {
   readonly tensor: Tensor;
@@ -43,10 +48,10 @@ export class Placement {
   }
 
   /**
-   * The rows of the named matrices, one after another, as one matrix.
+   * The rows of the named matrices, one after another, as one matrix; with a quantizer, BF16 is rounded to int8.
    * @throws {WeightsError} if their formats or widths differ, or a weight is not finite
    */
-  async matrix(names: readonly string[]): Promise<Matrix> {
+  async matrix(names: readonly string[], quantizer: Quantizer | null = null): Promise<Matrix> {
     const parts = names.map((name): Part => {
       const tensor = this.#snapshot.tensor(name);
       return { tensor, rows: tensor.shape[0]! };
@@ -54,6 +59,7 @@ export class Placement {
     const k = parts[0]!.tensor.shape[1]!;
     const format = this.#format(parts, k);
     const n = parts.reduce((sum, part) => sum + part.rows, 0);
+    if (quantizer && format === "bf16") return await this.#quantized(parts, n, k, quantizer);
     const scaleRows = format === "fp8" ? commonScaleRows(parts) : SCALE_BLOCK;
     const rowBytes = format === "fp8" ? k : 2 * k;
     const most = sliceRows(rowBytes, this.#memory.maxBinding);
@@ -61,7 +67,9 @@ export class Placement {
     for (let first = 0; first < n; first += most) {
       const rows = Math.min(most, n - first);
       const codes = this.#memory.storage("trunk", names[0]!, rows * rowBytes);
-      await this.#upload([...overlaps(parts, first, rows)], rowBytes, codes);
+      const write = (row: number, bytes: Uint8Array<ArrayBuffer>) =>
+        this.#memory.write(codes, row * rowBytes, bytes);
+      await this.#upload([...overlaps(parts, first, rows)], rowBytes, write);
       const scales = format === "fp8" ? await this.#scales(parts, first, rows, k, scaleRows) : null;
       slices.push({ firstRow: first, rows, codes, scales });
     }
@@ -96,14 +104,40 @@ export class Placement {
     );
   }
 
-  async #upload(ranges: readonly Range[], rowBytes: number, target: GPUBuffer): Promise<void> {
-    const step = Math.max(1, Math.floor(READ_BYTES / rowBytes));
+  async #quantized(
+    parts: readonly Part[],
+    n: number,
+    k: number,
+    quantizer: Quantizer,
+  ): Promise<Matrix> {
+    const slices: MatrixSlice[] = [];
+    const most = sliceRows(k, this.#memory.maxBinding);
+    for (let first = 0; first < n; first += most) {
+      const rows = Math.min(most, n - first);
+      const codes = this.#memory.storage("trunk", parts[0]!.tensor.name, rows * k);
+      const scales = this.#memory.storage("trunk", "scales", 2 * int8ScaleCount({ rows, k }));
+      const write = (firstRow: number, weights: Uint8Array<ArrayBuffer>) =>
+        quantizer.write({ weights, firstRow, rows: weights.length / (2 * k), k, codes, scales });
+      await this.#upload([...overlaps(parts, first, rows)], 2 * k, write, QUANTIZED_ROWS);
+      slices.push({ firstRow: first, rows, codes, scales });
+    }
+    return { format: "int8", n, k, scaleRows: INT8_SCALE_ROWS, slices };
+  }
+
+  /** Reads in pieces of `together` rows or a multiple. */
+  async #upload(
+    ranges: readonly Range[],
+    rowBytes: number,
+    write: WriteRows,
+    together = 1,
+  ): Promise<void> {
+    const step = Math.max(1, Math.floor(READ_BYTES / rowBytes / together)) * together;
     for (const { tensor, fromRow, toRow, rows } of ranges) {
       for (let row = 0; row < rows; row += step) {
         const bytes = new Uint8Array(Math.min(step, rows - row) * rowBytes);
         await tensor.readInto((fromRow + row) * rowBytes, bytes);
         this.#took(tensor, bytes);
-        this.#memory.write(target, (toRow + row) * rowBytes, bytes);
+        write(toRow + row, bytes);
       }
     }
   }

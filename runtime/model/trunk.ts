@@ -4,6 +4,7 @@ import { headName, layerPrefix, textPrefix } from "./names.ts";
 import type { AttentionWeights, DeltaWeights, Matrix, MlpWeights } from "./parts.ts";
 import type { Snapshot } from "../../weights/mod.ts";
 import type { Placement } from "./placement.ts";
+import type { Quantizer } from "./quantizer.ts";
 
 /** The mixer of a layer. */
 export type MixerWeights =
@@ -42,6 +43,8 @@ export interface TrunkChoice {
   readonly sharedInSlots: boolean;
   /** The embedding table is wanted on the GPU. */
   readonly embedding: boolean;
+  /** Rounds the head to 8 bits; null leaves it as it is stored. */
+  readonly quantizer: Quantizer | null;
 }
 
 /** Places the trunk of a checked snapshot. */
@@ -49,7 +52,7 @@ export async function loadTrunk(
   config: ModelConfig,
   snapshot: Snapshot,
   placement: Placement,
-  { sharedInSlots, embedding }: TrunkChoice,
+  { sharedInSlots, embedding, quantizer }: TrunkChoice,
 ): Promise<Trunk> {
   const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
   const layers: LayerWeights[] = [];
@@ -58,7 +61,7 @@ export async function loadTrunk(
     layers.push(await loadLayer(layer, placement));
   }
   const finalNorm = await placement.vector(`${prefix}norm.weight`);
-  const head = await placement.matrix([headName(config, prefix)]);
+  const head = await placement.matrix([headName(config, prefix)], quantizer);
   const table = async () => {
     const isHead = config.tiedEmbeddings && head.format === "bf16";
     return isHead ? head : await placement.matrix([`${prefix}embed_tokens.weight`]);

@@ -1,5 +1,5 @@
 /** The routed experts of a step: down(silu(gate x) * up x) for every pair (row, rank). @module */
-import { expertLayout } from "../common/expert_layout.ts";
+import { type ExpertFormat, expertLayout } from "../common/expert_layout.ts";
 import { type FormatName, FORMATS, UNIT } from "../common/formats.ts";
 import { floatBits } from "../common/float_bits.ts";
 import {
@@ -22,7 +22,7 @@ import alone from "./pair_alone.wgsl" with { type: "text" };
 
 /** The experts in one chunk of a slot pool. */
 export interface ExpertShape extends GroupShape {
-  readonly format: FormatName;
+  readonly format: ExpertFormat;
   /** A multiple of 16. */
   readonly hidden: number;
   /** A multiple of 16. */
