@@ -58,8 +58,8 @@ export function deltaScratch(shape: DeltaConfig, maxRows: number): Record<string
 }
 
 /**
- * Adds gates, convolution, delta rule and gated norm: 1 dispatch where each segment has one row, 2 for "decode", up to
- * 6 for "prefill". Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of
+ * Adds gates, convolution, delta rule and gated norm: 1 dispatch where each segment has one row, 3 for "decode", up to
+ * 7 for "prefill". Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of
  * a segment depend on nothing but its own rows and state.
  * @throws {RangeError} for sizes that the kernels were not written for
  * @throws {TypeError} if a scratch buffer is missing
@@ -107,30 +107,35 @@ function addShortSegments(
       `Cannot add DeltaNet: its gates are ${weights.ba.slices.length} ${format} matrices, wanted one of bf16`,
     );
   }
+  const sizes = {
+    ...shape,
+    ...(norm
+      ? { norm: { parts: squareParts(norm, program.kernels.software), mostRows: DECODE_ROWS } }
+      : {}),
+  };
+  const buffers = {
+    step: steps.step,
+    segments: steps.segments,
+    mixed,
+    convolved: need(scratch, "convolved"),
+    conv_weight: weights.conv,
+    x,
+    gates: gates.codes,
+    a_log: weights.aLog,
+    dt_bias: weights.dtBias,
+    norm: weights.norm,
+    conv_state: state.conv,
+    state: state.state,
+    out,
+    squares: norm?.squares ?? x,
+  };
+  const grid = deltaStepGrid(shape);
+  const { epsilon } = shape;
+  program.add(deltaStep(sizes, { fewestRows: 1, mostRows: 1, epsilon }), buffers, grid);
   program.add(
-    deltaStep({
-      ...shape,
-      ...(norm
-        ? { norm: { parts: squareParts(norm, program.kernels.software), mostRows: DECODE_ROWS } }
-        : {}),
-    }, { mostRows: DECODE_ROWS, epsilon: shape.epsilon }),
-    {
-      step: steps.step,
-      segments: steps.segments,
-      mixed,
-      convolved: need(scratch, "convolved"),
-      conv_weight: weights.conv,
-      x,
-      gates: gates.codes,
-      a_log: weights.aLog,
-      dt_bias: weights.dtBias,
-      norm: weights.norm,
-      conv_state: state.conv,
-      state: state.state,
-      out,
-      squares: norm?.squares ?? x,
-    },
-    deltaStepGrid(shape),
+    deltaStep(sizes, { fewestRows: 2, mostRows: DECODE_ROWS, epsilon }),
+    buffers,
+    (step) => step.rows > step.segments ? grid(step) : [0, 0, 0],
   );
 }
 

@@ -19,14 +19,21 @@ export interface DeltaStepSizes extends DeltaSizes {
   readonly norm?: { readonly parts: number; readonly mostRows: number };
 }
 
+/** Which segments an instance of the kernel takes: by the number of their rows. */
+export interface DeltaStepRange {
+  readonly fewestRows: number;
+  readonly mostRows: number;
+}
+
 /**
- * Segments of up to `mostRows` rows: `out` is the mixer's output before its last projection. Those of several rows
- * come with their convolution done. Shapes are in the WGSL file.
+ * Segments of `fewestRows` to `mostRows` rows, either both 1 or both more: `out` is the mixer's output before its last
+ * projection. Those of several rows come with their convolution done. Shapes are in the WGSL file. A row has the same bits
+ * in either instance.
  * @throws {RangeError} for sizes that the kernel was not written for
  */
 export function deltaStep(
   sizes: DeltaStepSizes,
-  { mostRows, epsilon }: { readonly mostRows: number; readonly epsilon: number },
+  { fewestRows, mostRows, epsilon }: DeltaStepRange & { readonly epsilon: number },
 ): KernelSpec {
   checkDeltaSizes(sizes);
   const { keyDim, valueDim, hidden, convKernel, norm } = sizes;
@@ -60,6 +67,7 @@ export function deltaStep(
     constants: {
       ...deltaConstants(sizes),
       EPSILON: epsilon,
+      FEWEST_ROWS: fewestRows,
       MOST_ROWS: mostRows,
       HIDDEN: hidden,
       PARTS: norm?.parts ?? 0,

@@ -20,7 +20,8 @@ override HIDDEN: u32;    // a multiple of 16
 override PARTS: u32;     // of the squares of x; 0: x is normed in any step
 override SCALED_ROWS: u32; // most rows of a step whose x is scaled
 override EPSILON: f32;
-override MOST_ROWS: u32; // longer segments are left to the chunked kernels
+override FEWEST_ROWS: u32; // of a segment: others are left to another instance of this kernel,
+override MOST_ROWS: u32;   // or to the chunked ones
 override THREADS: u32;   // KEY_DIM VALUE_DIM / 64
 override INPUTS: u32;    // (2 KEY_DIM + VALUE_DIM) / 4
 override STRIPES: u32;   // threads that add up the gates: at most THREADS
@@ -31,7 +32,7 @@ const LENGTH_EPSILON: f32 = 1e-6;
 @group(0) @binding(1) var<storage, read> segments: array<Segment>;
 @group(0) @binding(2) var<storage, read> mixed: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> convolved: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> conv_weight: array<f32>;
+@group(0) @binding(4) var<storage, read> conv_weight: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> gates: array<Codes>;
 @group(0) @binding(7) var<storage, read> a_log: array<f32>;
@@ -48,6 +49,8 @@ var<workgroup> gate_sums: array<vec3<f32>, STRIPES>;   // of each stripe of the 
 var<workgroup> key_sums: array<vec4<f32>, THREADS>;
 var<workgroup> query_sums: array<vec4<f32>, THREADS>;
 var<workgroup> lengths: array<vec3<f32>, 8>;  // of each group's keys: k.k, q.q, q.k
+var<workgroup> writes: array<vec4<f32>, 32>;  // d of each lane
+var<workgroup> row_decay: f32;
 var<workgroup> out_squares: array<f32, 32>;   // of each lane's outputs
 
 // Four keys by four values; a column is one key.
@@ -88,105 +91,132 @@ fn dot16(a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>,
   return (sums.x + sums.y) + (sums.z + sums.w);
 }
 
+// The state of a thread: 16 keys by 4 values.
+struct State {
+  a: mat4x4<f32>,
+  b: mat4x4<f32>,
+  c: mat4x4<f32>,
+  d: mat4x4<f32>,
+}
+
+fn load_state(base: u32) -> State {
+  return State(load_keys(base), load_keys(base + VALUE_DIM), load_keys(base + 2u * VALUE_DIM), load_keys(base + 3u * VALUE_DIM));
+}
+
+fn store_state(base: u32, s: State) {
+  store_keys(base, s.a);
+  store_keys(base + VALUE_DIM, s.b);
+  store_keys(base + 2u * VALUE_DIM, s.c);
+  store_keys(base + 3u * VALUE_DIM, s.d);
+}
+
+// A lane's four outputs before their norm; leaves what is to be written for k, and the decay, where all threads find them.
+fn finish_sums(head: u32, lane: u32) -> vec4<f32> {
+  let lanes = VALUE_DIM / 4u;
+  var key_sum = vec4<f32>();
+  var query_sum = vec4<f32>();
+  var products = vec3<f32>();
+  for (var g = 0u; g < KEY_DIM / 16u; g++) {
+    key_sum += key_sums[g * lanes + lane];
+    query_sum += query_sums[g * lanes + lane];
+    products += lengths[g];
+  }
+  var ba = vec3<f32>();
+  for (var i = 0u; i < STRIPES; i++) { ba += gate_sums[i]; }
+  let key_scale = inverseSqrt(products.x + LENGTH_EPSILON);
+  let query_scale = inverseSqrt(products.y + LENGTH_EPSILON) * inverseSqrt(f32(KEY_DIM));
+  var factor = 1.0;
+  if (is_scaled()) { factor = inverseSqrt(ba.z / f32(HIDDEN) + EPSILON); }
+  let beta = sigmoid(factor * ba.x);
+  let decay = exp(log_decay(factor * ba.y, a_log[head], dt_bias[head]));
+  let d = beta * fma(vec4<f32>(-decay * key_scale), key_sum, inputs[KEY_DIM / 2u + lane]);
+  // S_new^T q = e^g S^T q + (k.q) d, so one sweep over the state serves both sums.
+  let o = query_scale * fma(vec4<f32>(key_scale * products.z), d, decay * query_sum);
+  writes[lane] = key_scale * d;
+  out_squares[lane] = dot(o, o);
+  if (lane == 0u) { row_decay = decay; }
+  return o;
+}
+
+// out = o / rms(o) norm silu(z), four elements of a row.
+fn store_output(row: u32, head: u32, lane: u32, o: vec4<f32>) {
+  let lanes = VALUE_DIM / 4u;
+  let value_quads = VALUE_HEADS * lanes;
+  let value_at = head * lanes + lane;
+  var square = 0.0;
+  for (var l = 0u; l < lanes; l++) { square += out_squares[l]; }
+  let scale = inverseSqrt(square / f32(VALUE_DIM) + EPSILON);
+  let z = mixed[row * (channel_quads() + value_quads) + channel_quads() + value_at];
+  let gated = vec4<f32>(silu(z.x), silu(z.y), silu(z.z), silu(z.w));
+  out[row * value_quads + value_at] = o * scale * norm[lane] * gated;
+}
+
+// One row: the state after it.
+fn run_row(segment: Segment, row: u32, head: u32, thread: u32, s: State) -> State {
+  let lanes = VALUE_DIM / 4u;
+  let lane = thread % lanes;
+  let group = thread / lanes;
+  load_inputs(segment, row, head, thread);
+  gate_parts[thread] = gate_part(row, head, thread);
+  workgroupBarrier();
+  let q = group * 4u;
+  let k = q + KEY_DIM / 4u;
+  let q0 = inputs[q];
+  let q1 = inputs[q + 1u];
+  let q2 = inputs[q + 2u];
+  let q3 = inputs[q + 3u];
+  let k0 = inputs[k];
+  let k1 = inputs[k + 1u];
+  let k2 = inputs[k + 2u];
+  let k3 = inputs[k + 3u];
+  let key_start = add_keys(add_keys(vec4<f32>(), s.a, k0), s.b, k1);
+  key_sums[thread] = add_keys(add_keys(key_start, s.c, k2), s.d, k3);
+  let query_start = add_keys(add_keys(vec4<f32>(), s.a, q0), s.b, q1);
+  query_sums[thread] = add_keys(add_keys(query_start, s.c, q2), s.d, q3);
+  if (lane == 0u) {
+    lengths[group] = vec3<f32>(
+      dot16(k0, k1, k2, k3, k0, k1, k2, k3),
+      dot16(q0, q1, q2, q3, q0, q1, q2, q3),
+      dot16(q0, q1, q2, q3, k0, k1, k2, k3),
+    );
+  }
+  if (thread < STRIPES) {
+    var sum = vec3<f32>();
+    for (var i = thread; i < THREADS; i += STRIPES) { sum += gate_parts[i]; }
+    gate_sums[thread] = sum;
+  }
+  workgroupBarrier();
+  var o = vec4<f32>();
+  if (thread < lanes) { o = finish_sums(head, thread); }
+  workgroupBarrier();
+  if (thread < lanes) { store_output(row, head, thread, o); }
+  let write = writes[lane];
+  let decay = row_decay;
+  return State(
+    update_keys(s.a, decay, write, k0),
+    update_keys(s.b, decay, write, k1),
+    update_keys(s.c, decay, write, k2),
+    update_keys(s.d, decay, write, k3));
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = id.x;
   if (step.stopped != 0u || id.y >= step.segments) { return; }
   let segment = segments[id.y];
-  if (segment.row_count > MOST_ROWS) { return; }
+  if (segment.row_count < FEWEST_ROWS || segment.row_count > MOST_ROWS) { return; }
   let lanes = VALUE_DIM / 4u;
-  let groups = KEY_DIM / 16u;
-  let lane = thread % lanes;
-  let group = thread / lanes;
-  let value_quads = VALUE_HEADS * VALUE_DIM / 4u;
-  let value_at = head * lanes + lane;
-  let own = (head * KEY_DIM + group * 16u) * lanes + lane; // within a slot
+  let own = (head * KEY_DIM + thread / lanes * 16u) * lanes + thread % lanes; // within a slot
   let slot_quads = VALUE_HEADS * KEY_DIM * lanes;
-
-  var s0 = mat4x4<f32>();
-  var s1 = mat4x4<f32>();
-  var s2 = mat4x4<f32>();
-  var s3 = mat4x4<f32>();
-  if (segment.state_read != NONE) {
-    let base = segment.state_read * slot_quads + own;
-    s0 = load_keys(base);
-    s1 = load_keys(base + 4u * lanes);
-    s2 = load_keys(base + 8u * lanes);
-    s3 = load_keys(base + 12u * lanes);
-  }
-  for (var t = 0u; t < segment.row_count; t++) {
-    let row = segment.first_row + t;
-    load_inputs(segment, row, head, thread);
-    gate_parts[thread] = gate_part(row, head, thread);
-    workgroupBarrier();
-    let q = group * 4u;
-    let k = q + KEY_DIM / 4u;
-    let q0 = inputs[q];
-    let q1 = inputs[q + 1u];
-    let q2 = inputs[q + 2u];
-    let q3 = inputs[q + 3u];
-    let k0 = inputs[k];
-    let k1 = inputs[k + 1u];
-    let k2 = inputs[k + 2u];
-    let k3 = inputs[k + 3u];
-    let key_start = add_keys(add_keys(vec4<f32>(), s0, k0), s1, k1);
-    key_sums[thread] = add_keys(add_keys(key_start, s2, k2), s3, k3);
-    let query_start = add_keys(add_keys(vec4<f32>(), s0, q0), s1, q1);
-    query_sums[thread] = add_keys(add_keys(query_start, s2, q2), s3, q3);
-    if (lane == 0u) {
-      lengths[group] = vec3<f32>(
-        dot16(k0, k1, k2, k3, k0, k1, k2, k3),
-        dot16(q0, q1, q2, q3, q0, q1, q2, q3),
-        dot16(q0, q1, q2, q3, k0, k1, k2, k3),
-      );
-    }
-    if (thread < STRIPES) {
-      var sum = vec3<f32>();
-      for (var i = thread; i < THREADS; i += STRIPES) { sum += gate_parts[i]; }
-      gate_sums[thread] = sum;
-    }
-    workgroupBarrier();
-    var key_sum = vec4<f32>();
-    var query_sum = vec4<f32>();
-    var products = vec3<f32>();
-    for (var g = 0u; g < groups; g++) {
-      key_sum += key_sums[g * lanes + lane];
-      query_sum += query_sums[g * lanes + lane];
-      products += lengths[g];
-    }
-    let key_scale = inverseSqrt(products.x + LENGTH_EPSILON);
-    let query_scale = inverseSqrt(products.y + LENGTH_EPSILON) * inverseSqrt(f32(KEY_DIM));
-    var ba = vec3<f32>();
-    for (var i = 0u; i < STRIPES; i++) { ba += gate_sums[i]; }
-    var factor = 1.0;
-    if (is_scaled()) { factor = inverseSqrt(ba.z / f32(HIDDEN) + EPSILON); }
-    let beta = sigmoid(factor * ba.x);
-    let decay = exp(log_decay(factor * ba.y, a_log[head], dt_bias[head]));
-    let v = inputs[KEY_DIM / 2u + lane];
-    let d = beta * fma(vec4<f32>(-decay * key_scale), key_sum, v);
-    // S_new^T q = e^g S^T q + (k.q) d, so one sweep over the state serves both sums.
-    let o = query_scale * fma(vec4<f32>(key_scale * products.z), d, decay * query_sum);
-    let write = key_scale * d;
-    s0 = update_keys(s0, decay, write, k0);
-    s1 = update_keys(s1, decay, write, k1);
-    s2 = update_keys(s2, decay, write, k2);
-    s3 = update_keys(s3, decay, write, k3);
-    if (group == 0u) { out_squares[lane] = dot(o, o); }
-    workgroupBarrier();
-    if (group == 0u) {
-      var square = 0.0;
-      for (var l = 0u; l < lanes; l++) { square += out_squares[l]; }
-      let scale = inverseSqrt(square / f32(VALUE_DIM) + EPSILON);
-      let z = mixed[row * (channel_quads() + value_quads) + channel_quads() + value_at];
-      let gated = vec4<f32>(silu(z.x), silu(z.y), silu(z.z), silu(z.w));
-      out[row * value_quads + value_at] = o * scale * norm[lane] * gated;
+  var s = State();
+  if (segment.state_read != NONE) { s = load_state(segment.state_read * slot_quads + own); }
+  if (MOST_ROWS == 1u) {
+    // Without a loop around it: CPUs that run shaders pay for that in every load.
+    s = run_row(segment, segment.first_row, head, thread, s);
+  } else {
+    for (var t = 0u; t < segment.row_count; t++) {
+      s = run_row(segment, segment.first_row + t, head, thread, s);
     }
   }
-  if (segment.state_write != NONE) {
-    let base = segment.state_write * slot_quads + own;
-    store_keys(base, s0);
-    store_keys(base + 4u * lanes, s1);
-    store_keys(base + 8u * lanes, s2);
-    store_keys(base + 12u * lanes, s3);
-  }
+  if (segment.state_write != NONE) { store_state(segment.state_write * slot_quads + own, s); }
 }

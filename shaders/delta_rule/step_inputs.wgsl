@@ -7,10 +7,25 @@ fn past(segment: Segment, quad: u32, back: u32) -> vec4<f32> {
   return conv_state[column * channel_quads() + quad];
 }
 
-fn taps(quad: u32, back: u32) -> vec4<f32> {
+fn tap(channel: u32, back: u32) -> f32 {
+  let at = channel * TAPS + TAPS - 1u - back;
+  return conv_weight[at / 4u][at % 4u];
+}
+
+fn taps_at(quad: u32, back: u32) -> vec4<f32> {
   if (back >= TAPS) { return vec4<f32>(); }
-  let at = quad * 4u * TAPS + TAPS - 1u - back;
-  return vec4<f32>(conv_weight[at], conv_weight[at + TAPS], conv_weight[at + 2u * TAPS], conv_weight[at + 3u * TAPS]);
+  let channel = quad * 4u;
+  return vec4<f32>(tap(channel, back), tap(channel + 1u, back), tap(channel + 2u, back), tap(channel + 3u, back));
+}
+
+// The weights of four channels, a column for each of the last four rows, the present one first.
+fn taps_of(quad: u32) -> mat4x4<f32> {
+  if (TAPS == 4u) {
+    let at = quad * 4u;
+    let c = transpose(mat4x4<f32>(conv_weight[at], conv_weight[at + 1u], conv_weight[at + 2u], conv_weight[at + 3u]));
+    return mat4x4<f32>(c[3], c[2], c[1], c[0]);
+  }
+  return mat4x4<f32>(taps_at(quad, 0u), taps_at(quad, 1u), taps_at(quad, 2u), taps_at(quad, 3u));
 }
 
 fn channel_quads() -> u32 {
@@ -31,8 +46,8 @@ fn convolve(segment: Segment, quad: u32, owns: bool) -> vec4<f32> {
       if (TAPS > 3u) { conv_state[(ring + ring_column(segment, -2)) * channel_quads() + quad] = back2; }
     }
   }
-  let early = fma(taps(quad, 1u), back1, taps(quad, 0u) * now);
-  let sum = fma(taps(quad, 3u), back3, fma(taps(quad, 2u), back2, early));
+  let taps = taps_of(quad);
+  let sum = fma(taps[3], back3, fma(taps[2], back2, fma(taps[1], back1, taps[0] * now)));
   return vec4<f32>(silu(sum.x), silu(sum.y), silu(sum.z), silu(sum.w));
 }
 
@@ -44,7 +59,7 @@ fn load_inputs(segment: Segment, row: u32, head: u32, thread: u32) {
     var quad = head / heads * quads + i;                                                    // q
     if (i >= quads) { quad += KEY_HEADS * quads - quads; }                                  // k
     if (i >= 2u * quads) { quad = (2u * KEY_HEADS - 2u) * quads + head * (VALUE_DIM / 4u) + i; } // v
-    if (segment.row_count > 1u) {
+    if (MOST_ROWS > 1u) {
       inputs[i] = convolved[row * channel_quads() + quad];
     } else {
       inputs[i] = convolve(segment, quad, i >= 2u * quads || head % heads == 0u);

@@ -151,17 +151,19 @@ export async function runStep(
     },
     causalConvGrid(channels)(shape),
   );
-  const got = await runKernel(
-    deltaStep({ ...sizes, ...norm }, { mostRows, epsilon: EPSILON }),
-    {
-      ...buffers,
-      ...{ step, segments, convolved: convolved!, conv_state },
-      squares: squares ?? state,
-      state: state.slice(),
-      out: { out: rows * widths(c.sizes).values },
-    },
-    deltaStepGrid(c.sizes)(shape),
-  );
+  const out = { out: rows * widths(c.sizes).values };
+  let got: Record<string, Words> = { state: state.slice(), conv_state };
+  for (const range of [{ fewestRows: 1, mostRows: 1 }, { fewestRows: 2, mostRows }]) {
+    got = await runKernel(
+      deltaStep({ ...sizes, ...norm }, { ...range, epsilon: EPSILON }),
+      {
+        ...buffers,
+        ...{ step, segments, convolved: convolved!, squares: squares ?? state, out },
+        ...got,
+      },
+      deltaStepGrid(c.sizes)(shape),
+    );
+  }
   return { out: got.out!, state: got.state! };
 }
 

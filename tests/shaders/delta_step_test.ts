@@ -148,7 +148,7 @@ Deno.test("deltaStep() drifts by less than 1e-4 in 512 rows", async () => {
 });
 
 Deno.test("deltaStep() refuses sizes that it was not written for", () => {
-  const options = { mostRows: 16, epsilon: EPSILON };
+  const options = { fewestRows: 2, mostRows: 16, epsilon: EPSILON };
   const small = { ...SMALL, hidden: 32, convKernel: 4 };
   assertThrows(() => deltaStep({ ...small, keyDim: 48 }, options), RangeError, "keyDim 48");
   assertThrows(() => deltaStep({ ...small, valueHeads: 3 }, options), RangeError, "a multiple");
