@@ -15,7 +15,11 @@ import {
 interface Change {
   readonly flag: string;
   readonly apply: (request: ForecastRequest) => ForecastRequest;
+  /** What it costs beside memory. */
+  readonly cost?: string;
 }
+
+const LESS_EXACT = ", numbers less exact";
 
 /** Shorter contexts worth trying, tokens. */
 const CONTEXTS = [32_768, 16_384, 8192, 4096, 2048];
@@ -43,7 +47,12 @@ function toFit(request: ForecastRequest, { least, budget }: Forecast): string[] 
   const shorter = CONTEXTS.filter((length) => length < (context ?? Infinity));
   const changes = changesOf(request, shorter);
   const single = changes.filter((change) => estimate(change.apply(request)).fits);
-  if (single.length > 0) return [there, ...single.map(({ flag }) => `${flag}: then it fits`)];
+  if (single.length > 0) {
+    return [
+      there,
+      ...single.map(({ flag, cost = "" }) => `${flag}: then it fits${cost}`),
+    ];
+  }
   const best = [...lastOfEach(changes)].reduce((all, change) => change.apply(all), request);
   const together = estimate(best);
   const flags = [...lastOfEach(changes)].map(({ flag }) => flag).join(" ");
@@ -63,7 +72,9 @@ function sooner(request: ForecastRequest, { speed, plan }: Forecast): string[] {
     const [now, then] = [speed!.tokensPerSecond.value, other.speed.tokensPerSecond.value];
     if (then < now * WORTH) continue;
     found.push(
-      `${change.flag}: ${other.plan.expertSlots} slots a layer, ${digits(then)} tokens/s`,
+      `${change.flag}: ${other.plan.expertSlots} slots a layer, ${digits(then)} tokens/s${
+        change.cost ?? ""
+      }`,
     );
   }
   return found;
@@ -119,7 +130,7 @@ function changesOf(
 ): Change[] {
   const changes: Change[] = [];
   if (choice.kv === "f32") {
-    changes.push({ flag: "--kv f16", apply: withChoice({ kv: "f16" }) });
+    changes.push({ flag: "--kv f16", apply: withChoice({ kv: "f16" }), cost: LESS_EXACT });
   }
   for (const shorter of contexts) {
     changes.push({ flag: `--context ${shorter}`, apply: withChoice({ context: shorter }) });
@@ -129,6 +140,9 @@ function changesOf(
   }
   if (choice.chunkRows > 128) {
     changes.push({ flag: "--chunk 128", apply: withChoice({ chunkRows: 128 }) });
+  }
+  if (choice.head !== "int8") {
+    changes.push({ flag: "--head int8", apply: withChoice({ head: "int8" }), cost: LESS_EXACT });
   }
   return changes;
 }

@@ -15,7 +15,8 @@ export function memoryFormulas(
   const linear = layerKinds.filter((kind) => kind === "linear").length;
   const tokens = plan.kvPages * input.pageTokens;
   const formulas: Record<string, string> = {
-    trunk: `all tensors but routed experts and embedding table, vectors as f32`,
+    trunk: `all tensors but routed experts and embedding table, vectors as f32` +
+      (choice.head === "int8" ? ", the head as int8" : ""),
     embedding: "its table, so that the next token need not wait for the host",
     activations: `buffers of a step of up to ${choice.chunkRows} rows, logits of 16`,
     states:

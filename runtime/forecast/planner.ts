@@ -26,7 +26,7 @@ export interface PlanAnswer {
 /** What a server runs with, as far as a forecast goes. */
 export type PlannerOptions = Pick<
   EngineOptions,
-  "model" | "maxSequences" | "context" | "chunkRows" | "kv" | "runAhead" | "residency"
+  "model" | "maxSequences" | "context" | "chunkRows" | "kv" | "head" | "runAhead" | "residency"
 >;
 
 /** Answers with what the server runs where a question is silent. */
@@ -49,7 +49,7 @@ export class Planner {
     const named = values.device !== undefined ||
       (values.vram !== undefined && values.bandwidth !== undefined);
     const own = named ? null : await this.#own(await model());
-    const { maxSequences, context, chunkRows, kv } = this.#options;
+    const { maxSequences, context, chunkRows, kv, head } = this.#options;
     const request = forecastRequest(values, {
       subject: this.#ownSubject(),
       choice: {
@@ -57,6 +57,7 @@ export class Planner {
         context,
         chunkRows,
         kv,
+        head,
         ...(own ? { maxBinding: own.maxBinding } : {}),
       },
       ...(own ? { device: own.device, ...this.#ownModes(own.software) } : {}),

@@ -35,6 +35,7 @@ export const FORECAST_OPTIONS = [
   ["context", "TOKENS", "longest prompt with its answer"],
   ["sequences", "N", "generations that run at once, 1 to 16 (4)"],
   ["kv", "F", "keys and values as f32 or f16 (f32)"],
+  ["head", "F", "output head as stored, or a BF16 one as int8 and less exact (stored)"],
   ["residency", "MODE", "missing experts: host for a copy in host memory, paged for files (auto)"],
   ["run-ahead", "N", "1 decodes without running ahead of the host, which takes memory (auto)"],
   ["chunk", "ROWS", "prompt tokens computed in one step (512)"],
@@ -81,6 +82,9 @@ export function forecastRequest(
       maxSequences: number("sequences", choice?.maxSequences ?? 4, [1, 16]),
       context,
       chunkRows: number("chunk", choice?.chunkRows ?? 512, [1, 8192]),
+      head: values.head === undefined
+        ? choice?.head ?? "stored"
+        : oneOf("head", values.head, ["stored", "int8"]),
       kv: values.kv === undefined ? choice?.kv ?? "f32" : oneOf("kv", values.kv, ["f32", "f16"]),
     },
     ahead: aheadOf(values, defaults),

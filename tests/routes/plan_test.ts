@@ -13,6 +13,7 @@ const OPTIONS = {
   context: 1024,
   chunkRows: 512,
   kv: "f32",
+  head: "stored",
   runAhead: null,
   residency: "auto",
 } as const;

@@ -12,6 +12,7 @@ const OPTIONS = {
   context: 2048,
   chunkRows: 512,
   kv: "f32",
+  head: "stored",
   runAhead: null,
   residency: "auto",
 } as const;
