@@ -14,6 +14,9 @@ import type { ModelScratch } from "../model/scratch.ts";
 import { ExpertStage } from "./expert_stage.ts";
 import type { Site } from "./site.ts";
 
+/** A GPU should not wait for more experts than this when it could start. */
+const MOST_PART_LOADS = 32;
+
 /** The experts as the snapshot stores them. */
 export interface ExpertSource {
   readonly mlp: MlpConfig & { readonly kind: "moe" };
@@ -101,7 +104,7 @@ export function expertCounters(
 export function expertStage(
   { gpu: { device }, config: { layers, hidden: width } }: Site,
   { mlp, sharedInSlots }: ExpertSource,
-  { slots, pager }: ExpertPlaces,
+  { slots, pager, meter }: ExpertPlaces,
   { ahead, steps, scratch, readback }: {
     readonly ahead: ReadAhead | null;
     readonly steps: StepBuffers;
@@ -110,12 +113,15 @@ export function expertStage(
   },
 ): ExpertStage {
   device.queue.writeBuffer(scratch.block.stopValues!, 0, stopValues(layers));
+  const count = slots.pools[0]!.slots;
   return new ExpertStage({
     device,
     pager,
     step: steps.step,
     tables: slots.pools.map((pool) => pool.table),
-    sharedSlot: sharedInSlots ? slots.pools[0]!.slots : null,
+    sharedSlot: sharedInSlots ? count : null,
+    // The GPU works on one half of the slots while the other is being loaded; by itself it takes all there is.
+    partLoads: meter ? Infinity : Math.min(MOST_PART_LOADS, Math.ceil(count / 2)),
     ids: scratch.block.ids!,
     idStride: moeIdStride(mlp, scratch.maxRows),
     topK: mlp.topK,

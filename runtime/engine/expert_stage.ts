@@ -13,6 +13,7 @@ import type { Program } from "../gpu/program.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
 import { moeRanks } from "../model/moe.ts";
+import { DECODE_ROWS } from "../model/parts.ts";
 
 /** What the stage drives. */
 export interface ExpertStageParts {
@@ -24,6 +25,8 @@ export interface ExpertStageParts {
   readonly tables: readonly GPUBuffer[];
   /** The slot in which every layer's shared expert stays; null where it has none. */
   readonly sharedSlot: number | null;
+  /** Loads after which the GPU starts on what is there, in steps of many rows: with few it would be done at once. */
+  readonly partLoads: number;
   /** u32 [layers, idStride]: the experts that each layer's router chose for (row, rank), the shared one last. */
   readonly ids: GPUBuffer;
   /** Words from one layer's ids to the next. */
@@ -161,12 +164,15 @@ export class ExpertStage {
       readonly failedRows: Map<number, unknown>;
     },
   ): Promise<number> {
-    const { device, pager, step, sharedSlot, topK } = this.#parts;
+    const { device, pager, step, sharedSlot, topK, partLoads } = this.#parts;
     device.queue.writeBuffer(step, STEP.stopped * 4, new Uint32Array(1));
     let dispatches = 0;
     let masked = false;
     try {
-      for await (const { index, isLast, experts, failures } of pager.resolve(layer, ids)) {
+      const part = shape.rows > DECODE_ROWS ? partLoads : Infinity;
+      for await (
+        const { index, isLast, experts, failures } of pager.resolve(layer, ids, { part })
+      ) {
         for (const [expert, error] of failures) {
           ids.forEach((id, pair) =>
             id === expert && failedRows.set(Math.floor(pair / topK), error)

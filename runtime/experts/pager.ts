@@ -28,11 +28,11 @@ export interface PagerOptions {
   readonly policy?: PolicyFactory;
 }
 
-/** Experts that may be computed together: all of them are in their slots until the next wave is asked for. */
+/** Experts that may be computed together: all of them are in their slots until the next ones are asked for. */
 export interface Wave {
   readonly index: number;
   readonly isLast: boolean;
-  /** Ascending. No expert is in two waves of one `resolve()`. */
+  /** Ascending. No expert is handed out twice by one `resolve()`. */
   readonly experts: Uint32Array<ArrayBuffer>;
   /** Experts of this wave that could not be loaded, with what `load` threw; they are not in `experts`. */
   readonly failures: ReadonlyMap<number, unknown>;
@@ -121,33 +121,47 @@ export class ExpertPager {
   /**
    * Makes the experts computable, as many waves as it takes. Ask for the next wave when the GPU work that
    * reads this one's slots has been submitted: uploads are ordered behind it. Leaving the loop early is fine.
-   * An expert that cannot be loaded is reported in its wave; the others go on, its slot is free.
+   * An expert that cannot be loaded is reported in its wave; the others go on, its slot is free. A wave that loads more than
+   * `part` experts is handed out in parts, as far as it is there: the residents first, then so many at a time.
    * @throws {RangeError} for an id that is no expert, or while another `resolve()` of the layer is under way.
    */
-  async *resolve(layer: number, ids: Iterable<number>): AsyncGenerator<Wave, void, undefined> {
+  async *resolve(
+    layer: number,
+    ids: Iterable<number>,
+    { part = Infinity }: { readonly part?: number } = {},
+  ): AsyncGenerator<Wave, void, undefined> {
     const pool = this.#pool(layer);
     const plans = planWaves(ids, pool);
     this.#occupy(layer);
     this.counters.hits += plans[0]?.hits.length ?? 0;
     if (plans.some(({ misses }) => misses.length > 0)) this.counters.stops++;
+    let index = 0;
     try {
-      for (const [index, plan] of plans.entries()) {
-        const failures = await this.#enter(layer, pool, plan);
+      for (const [wave, plan] of plans.entries()) {
+        const uploads = this.#claim(pool, plan);
         this.counters.waves++;
-        const loaded = plan.misses.filter((expert) => !failures.has(expert));
-        const experts = Uint32Array.from([...plan.hits, ...loaded]).sort();
-        // In the order of ids, not of arrival: what is evicted next must not depend on the disk.
-        for (const expert of experts) pool.touch(expert);
-        yield {
-          index,
-          isLast: index === plans.length - 1,
-          experts,
-          failures,
-          uploads: loaded.length,
-        };
+        const parts = partsOf(plan.hits, uploads, part);
+        // Those that gave way must not be found any more when the residents are handed out.
+        if (parts.length > 1) this.#options.writeTable(layer, pool.table);
+        const loaded: number[] = [];
+        for (const { hits, misses, isLast } of parts) {
+          const failures = await this.#load(layer, pool, misses);
+          const came = misses.map(({ expert }) => expert).filter((expert) => !failures.has(expert));
+          loaded.push(...came);
+          // In the order of ids, not of arrival: what is evicted next must not depend on the disk.
+          if (isLast) { for (const expert of ascending(plan.hits, loaded)) pool.touch(expert); }
+          yield {
+            index: index++,
+            isLast: isLast && wave === plans.length - 1,
+            experts: ascending(hits, came),
+            failures,
+            uploads: came.length,
+          };
+        }
         pool.unpinAll();
       }
     } finally {
+      pool.endLoads();
       pool.unpinAll();
       this.#busy.delete(layer);
     }
@@ -202,7 +216,8 @@ export class ExpertPager {
     for (const [layer, pool] of this.#pools.entries()) {
       const misses = planWaves(Array(experts).keys(), pool).flatMap((plan) => plan.misses);
       try {
-        errors.push(...(await this.#enter(layer, pool, { hits: [], misses })).values());
+        const uploads = this.#claim(pool, { hits: [], misses });
+        errors.push(...(await this.#load(layer, pool, uploads)).values());
       } finally {
         pool.unpinAll();
       }
@@ -228,19 +243,23 @@ export class ExpertPager {
     return pool;
   }
 
-  /** Pins the hits, loads the misses, stores the table; returns the experts that could not be loaded. */
-  async #enter(
-    layer: number,
-    pool: SlotPool,
-    { hits, misses }: WavePlan,
-  ): Promise<ReadonlyMap<number, unknown>> {
+  /** Pins the hits and takes slots for the misses. */
+  #claim(pool: SlotPool, { hits, misses }: WavePlan): Upload[] {
     for (const expert of hits) pool.pin(expert);
-    if (misses.length === 0) return new Map();
-    const uploads = misses.map((expert) => {
+    return misses.map((expert) => {
       const { slot, evicted } = pool.claim(expert);
       if (evicted !== undefined) this.counters.evictions++;
       return { expert, slot };
     });
+  }
+
+  /** Loads the misses, stores the table; returns the experts that could not be loaded. */
+  async #load(
+    layer: number,
+    pool: SlotPool,
+    uploads: readonly Upload[],
+  ): Promise<ReadonlyMap<number, unknown>> {
+    if (uploads.length === 0) return new Map();
     try {
       return await this.#loadEach(layer, pool, uploads);
     } finally {
@@ -274,4 +293,23 @@ export class ExpertPager {
     await Promise.all(Array.from({ length: Math.min(parallel, uploads.length) }, lane));
     return failures;
   }
+}
+
+/** A wave in parts of so many loads; one part where there are no more of them. */
+function partsOf(
+  hits: readonly number[],
+  uploads: readonly Upload[],
+  part: number,
+): { readonly hits: readonly number[]; readonly misses: readonly Upload[]; isLast: boolean }[] {
+  if (uploads.length <= part) return [{ hits, misses: uploads, isLast: true }];
+  const parts = hits.length > 0 ? [{ hits, misses: uploads.slice(0, 0), isLast: false }] : [];
+  for (let start = 0; start < uploads.length; start += part) {
+    const isLast = start + part >= uploads.length;
+    parts.push({ hits: [], misses: uploads.slice(start, start + part), isLast });
+  }
+  return parts;
+}
+
+function ascending(hits: readonly number[], loaded: readonly number[]): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from([...hits, ...loaded]).sort();
 }

@@ -104,6 +104,11 @@ export class SlotPool {
     this.#pinned[slot] = 0;
   }
 
+  /** Abandons every claim that was not ended: whoever resolved left early. */
+  endLoads(): void {
+    this.#states.forEach((state, slot) => state === "loading" && this.abandon(slot));
+  }
+
   /** Keeps a resident expert where it is until `unpinAll()`. */
   pin(expert: number): void {
     const slot = this.slotOf(expert);
