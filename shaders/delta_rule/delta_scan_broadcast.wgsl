@@ -29,8 +29,9 @@ struct Keys { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 
 // Where the chunk's rows lie.
 struct Chunk {
-  first: u32, // row of the step
-  last: u32,  // row of the chunk: those after it are zero
+  first: u32,   // row of the step
+  last: u32,    // row of the chunk: those after it are zero
+  is_own: bool, // whether this thread's columns are its own: else it stores nothing
 }
 
 fn read_keys(n: u32, thread: u32) -> Keys {
@@ -124,7 +125,86 @@ fn channel_quad(chunk: Chunk, row: u32, at: u32) -> vec4<f32> {
 }
 
 fn store_row(chunk: Chunk, row: u32, at: u32, value: vec4<f32>) {
-  if (row <= chunk.last) { out[(chunk.first + row) * (VALUE_HEADS * VALUE_DIM / 4u) + at] = value; }
+  if (chunk.is_own && row <= chunk.last) { out[(chunk.first + row) * (VALUE_HEADS * VALUE_DIM / 4u) + at] = value; }
+}
+
+// The factors of every row: e^c / |k|, e^c / |q| / sqrt(KEY_DIM), e^(c_last - c) / |k|, e^c_last.
+fn factors_of(chunk: Chunk, head: u32, thread: u32) -> Rows {
+  let low = coefficient(chunk, head, thread, 8u);
+  let high = coefficient(chunk, head, thread + 8u, 8u);
+  return Rows(
+    subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u),
+    subgroupBroadcast(low, 4u), subgroupBroadcast(low, 5u), subgroupBroadcast(low, 6u), subgroupBroadcast(low, 7u),
+    subgroupBroadcast(high, 0u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 3u),
+    subgroupBroadcast(high, 4u), subgroupBroadcast(high, 5u), subgroupBroadcast(high, 6u), subgroupBroadcast(high, 7u));
+}
+
+// This thread's quads of T and P of every row.
+fn mixing_of(chunk: Chunk, head: u32, thread: u32) -> Rows {
+  return Rows(
+    coefficient(chunk, head, 0u, thread), coefficient(chunk, head, 1u, thread),
+    coefficient(chunk, head, 2u, thread), coefficient(chunk, head, 3u, thread),
+    coefficient(chunk, head, 4u, thread), coefficient(chunk, head, 5u, thread),
+    coefficient(chunk, head, 6u, thread), coefficient(chunk, head, 7u, thread),
+    coefficient(chunk, head, 8u, thread), coefficient(chunk, head, 9u, thread),
+    coefficient(chunk, head, 10u, thread), coefficient(chunk, head, 11u, thread),
+    coefficient(chunk, head, 12u, thread), coefficient(chunk, head, 13u, thread),
+    coefficient(chunk, head, 14u, thread), coefficient(chunk, head, 15u, thread));
+}
+
+fn rest_at(chunk: Chunk, row: u32, at: u32, factors: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
+  return fma(-factors.xxxx, sum, channel_quad(chunk, row, at));
+}
+
+// V - diag(e^c) K S
+fn rest_of(chunk: Chunk, f: Rows, sums: Rows, at: u32) -> Rows {
+  return Rows(
+    rest_at(chunk, 0u, at, f.r0, sums.r0), rest_at(chunk, 1u, at, f.r1, sums.r1),
+    rest_at(chunk, 2u, at, f.r2, sums.r2), rest_at(chunk, 3u, at, f.r3, sums.r3),
+    rest_at(chunk, 4u, at, f.r4, sums.r4), rest_at(chunk, 5u, at, f.r5, sums.r5),
+    rest_at(chunk, 6u, at, f.r6, sums.r6), rest_at(chunk, 7u, at, f.r7, sums.r7),
+    rest_at(chunk, 8u, at, f.r8, sums.r8), rest_at(chunk, 9u, at, f.r9, sums.r9),
+    rest_at(chunk, 10u, at, f.r10, sums.r10), rest_at(chunk, 11u, at, f.r11, sums.r11),
+    rest_at(chunk, 12u, at, f.r12, sums.r12), rest_at(chunk, 13u, at, f.r13, sums.r13),
+    rest_at(chunk, 14u, at, f.r14, sums.r14), rest_at(chunk, 15u, at, f.r15, sums.r15));
+}
+
+// D = T (V - diag(e^c) K S)
+fn mix_writes(mixing: Rows, rest: Rows) -> Rows {
+  return Rows(
+    mix_t(mixing.r0, rest), mix_t(mixing.r1, rest), mix_t(mixing.r2, rest), mix_t(mixing.r3, rest),
+    mix_t(mixing.r4, rest), mix_t(mixing.r5, rest), mix_t(mixing.r6, rest), mix_t(mixing.r7, rest),
+    mix_t(mixing.r8, rest), mix_t(mixing.r9, rest), mix_t(mixing.r10, rest), mix_t(mixing.r11, rest),
+    mix_t(mixing.r12, rest), mix_t(mixing.r13, rest), mix_t(mixing.r14, rest), mix_t(mixing.r15, rest));
+}
+
+// diag(e^(c_last - c) / |k|) D
+fn decay(f: Rows, d: Rows) -> Rows {
+  return Rows(
+    f.r0.z * d.r0, f.r1.z * d.r1, f.r2.z * d.r2, f.r3.z * d.r3,
+    f.r4.z * d.r4, f.r5.z * d.r5, f.r6.z * d.r6, f.r7.z * d.r7,
+    f.r8.z * d.r8, f.r9.z * d.r9, f.r10.z * d.r10, f.r11.z * d.r11,
+    f.r12.z * d.r12, f.r13.z * d.r13, f.r14.z * d.r14, f.r15.z * d.r15);
+}
+
+// out = diag(e^c) Q S + P D; all threads take part in the sums, whether they store or not.
+fn store_rows(chunk: Chunk, at: u32, mixing: Rows, f: Rows, sums: Rows, d: Rows) {
+  store_row(chunk, 0u, at, add_p(f.r0.y * sums.r0, mixing.r0, d));
+  store_row(chunk, 1u, at, add_p(f.r1.y * sums.r1, mixing.r1, d));
+  store_row(chunk, 2u, at, add_p(f.r2.y * sums.r2, mixing.r2, d));
+  store_row(chunk, 3u, at, add_p(f.r3.y * sums.r3, mixing.r3, d));
+  store_row(chunk, 4u, at, add_p(f.r4.y * sums.r4, mixing.r4, d));
+  store_row(chunk, 5u, at, add_p(f.r5.y * sums.r5, mixing.r5, d));
+  store_row(chunk, 6u, at, add_p(f.r6.y * sums.r6, mixing.r6, d));
+  store_row(chunk, 7u, at, add_p(f.r7.y * sums.r7, mixing.r7, d));
+  store_row(chunk, 8u, at, add_p(f.r8.y * sums.r8, mixing.r8, d));
+  store_row(chunk, 9u, at, add_p(f.r9.y * sums.r9, mixing.r9, d));
+  store_row(chunk, 10u, at, add_p(f.r10.y * sums.r10, mixing.r10, d));
+  store_row(chunk, 11u, at, add_p(f.r11.y * sums.r11, mixing.r11, d));
+  store_row(chunk, 12u, at, add_p(f.r12.y * sums.r12, mixing.r12, d));
+  store_row(chunk, 13u, at, add_p(f.r13.y * sums.r13, mixing.r13, d));
+  store_row(chunk, 14u, at, add_p(f.r14.y * sums.r14, mixing.r14, d));
+  store_row(chunk, 15u, at, add_p(f.r15.y * sums.r15, mixing.r15, d));
 }
 
 @compute @workgroup_size(8)
@@ -151,7 +231,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     memory[key * 8u + thread] = s;
   }
   for (var start = 0u; start < segment.row_count; start += BLOCK_ROWS) {
-    let chunk = Chunk(segment.first_row + start, min(BLOCK_ROWS, segment.row_count - start) - 1u);
+    let chunk = Chunk(segment.first_row + start, min(BLOCK_ROWS, segment.row_count - start) - 1u, is_own);
     var key_sums = Rows();
     var query_sums = Rows();
     for (var n = 0u; n < quads; n++) {
@@ -161,79 +241,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
       query_sums = add_reads(
         query_sums, s, channel_quad(chunk, thread, query_at + n), channel_quad(chunk, thread + 8u, query_at + n));
     }
-    let low = coefficient(chunk, head, thread, 8u);
-    let high = coefficient(chunk, head, thread + 8u, 8u);
-    let f = Rows(
-      subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u),
-      subgroupBroadcast(low, 4u), subgroupBroadcast(low, 5u), subgroupBroadcast(low, 6u), subgroupBroadcast(low, 7u),
-      subgroupBroadcast(high, 0u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 3u),
-      subgroupBroadcast(high, 4u), subgroupBroadcast(high, 5u), subgroupBroadcast(high, 6u), subgroupBroadcast(high, 7u));
-    let rest = Rows(
-      fma(-f.r0.xxxx, key_sums.r0, channel_quad(chunk, 0u, value_at)),
-      fma(-f.r1.xxxx, key_sums.r1, channel_quad(chunk, 1u, value_at)),
-      fma(-f.r2.xxxx, key_sums.r2, channel_quad(chunk, 2u, value_at)),
-      fma(-f.r3.xxxx, key_sums.r3, channel_quad(chunk, 3u, value_at)),
-      fma(-f.r4.xxxx, key_sums.r4, channel_quad(chunk, 4u, value_at)),
-      fma(-f.r5.xxxx, key_sums.r5, channel_quad(chunk, 5u, value_at)),
-      fma(-f.r6.xxxx, key_sums.r6, channel_quad(chunk, 6u, value_at)),
-      fma(-f.r7.xxxx, key_sums.r7, channel_quad(chunk, 7u, value_at)),
-      fma(-f.r8.xxxx, key_sums.r8, channel_quad(chunk, 8u, value_at)),
-      fma(-f.r9.xxxx, key_sums.r9, channel_quad(chunk, 9u, value_at)),
-      fma(-f.r10.xxxx, key_sums.r10, channel_quad(chunk, 10u, value_at)),
-      fma(-f.r11.xxxx, key_sums.r11, channel_quad(chunk, 11u, value_at)),
-      fma(-f.r12.xxxx, key_sums.r12, channel_quad(chunk, 12u, value_at)),
-      fma(-f.r13.xxxx, key_sums.r13, channel_quad(chunk, 13u, value_at)),
-      fma(-f.r14.xxxx, key_sums.r14, channel_quad(chunk, 14u, value_at)),
-      fma(-f.r15.xxxx, key_sums.r15, channel_quad(chunk, 15u, value_at)));
-    let c = Rows(
-      coefficient(chunk, head, 0u, thread), coefficient(chunk, head, 1u, thread),
-      coefficient(chunk, head, 2u, thread), coefficient(chunk, head, 3u, thread),
-      coefficient(chunk, head, 4u, thread), coefficient(chunk, head, 5u, thread),
-      coefficient(chunk, head, 6u, thread), coefficient(chunk, head, 7u, thread),
-      coefficient(chunk, head, 8u, thread), coefficient(chunk, head, 9u, thread),
-      coefficient(chunk, head, 10u, thread), coefficient(chunk, head, 11u, thread),
-      coefficient(chunk, head, 12u, thread), coefficient(chunk, head, 13u, thread),
-      coefficient(chunk, head, 14u, thread), coefficient(chunk, head, 15u, thread));
-    let d = Rows(
-      mix_t(c.r0, rest), mix_t(c.r1, rest), mix_t(c.r2, rest), mix_t(c.r3, rest),
-      mix_t(c.r4, rest), mix_t(c.r5, rest), mix_t(c.r6, rest), mix_t(c.r7, rest),
-      mix_t(c.r8, rest), mix_t(c.r9, rest), mix_t(c.r10, rest), mix_t(c.r11, rest),
-      mix_t(c.r12, rest), mix_t(c.r13, rest), mix_t(c.r14, rest), mix_t(c.r15, rest));
-    let o = Rows(
-      add_p(f.r0.y * query_sums.r0, c.r0, d), add_p(f.r1.y * query_sums.r1, c.r1, d),
-      add_p(f.r2.y * query_sums.r2, c.r2, d), add_p(f.r3.y * query_sums.r3, c.r3, d),
-      add_p(f.r4.y * query_sums.r4, c.r4, d), add_p(f.r5.y * query_sums.r5, c.r5, d),
-      add_p(f.r6.y * query_sums.r6, c.r6, d), add_p(f.r7.y * query_sums.r7, c.r7, d),
-      add_p(f.r8.y * query_sums.r8, c.r8, d), add_p(f.r9.y * query_sums.r9, c.r9, d),
-      add_p(f.r10.y * query_sums.r10, c.r10, d), add_p(f.r11.y * query_sums.r11, c.r11, d),
-      add_p(f.r12.y * query_sums.r12, c.r12, d), add_p(f.r13.y * query_sums.r13, c.r13, d),
-      add_p(f.r14.y * query_sums.r14, c.r14, d), add_p(f.r15.y * query_sums.r15, c.r15, d));
-    if (is_own) {
-      store_row(chunk, 0u, out_at, o.r0);
-      store_row(chunk, 1u, out_at, o.r1);
-      store_row(chunk, 2u, out_at, o.r2);
-      store_row(chunk, 3u, out_at, o.r3);
-      store_row(chunk, 4u, out_at, o.r4);
-      store_row(chunk, 5u, out_at, o.r5);
-      store_row(chunk, 6u, out_at, o.r6);
-      store_row(chunk, 7u, out_at, o.r7);
-      store_row(chunk, 8u, out_at, o.r8);
-      store_row(chunk, 9u, out_at, o.r9);
-      store_row(chunk, 10u, out_at, o.r10);
-      store_row(chunk, 11u, out_at, o.r11);
-      store_row(chunk, 12u, out_at, o.r12);
-      store_row(chunk, 13u, out_at, o.r13);
-      store_row(chunk, 14u, out_at, o.r14);
-      store_row(chunk, 15u, out_at, o.r15);
-    }
-    let decayed = Rows(
-      f.r0.z * d.r0, f.r1.z * d.r1, f.r2.z * d.r2, f.r3.z * d.r3,
-      f.r4.z * d.r4, f.r5.z * d.r5, f.r6.z * d.r6, f.r7.z * d.r7,
-      f.r8.z * d.r8, f.r9.z * d.r9, f.r10.z * d.r10, f.r11.z * d.r11,
-      f.r12.z * d.r12, f.r13.z * d.r13, f.r14.z * d.r14, f.r15.z * d.r15);
+    let factors = factors_of(chunk, head, thread);
+    let mixing = mixing_of(chunk, head, thread);
+    let d = mix_writes(mixing, rest_of(chunk, factors, key_sums, value_at));
+    store_rows(chunk, out_at, mixing, factors, query_sums, d);
+    let decayed = decay(factors, d);
+    let fade = factors.r0.w;
     for (var n = 0u; n < quads; n++) {
       let before = read_keys(n, thread);
-      let fade = f.r0.w;
       let s = add_writes(
         Keys(fade * before.a, fade * before.b, fade * before.c, fade * before.d), decayed,
         channel_quad(chunk, thread, key_at + n), channel_quad(chunk, thread + 8u, key_at + n));

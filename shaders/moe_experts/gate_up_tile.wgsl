@@ -59,20 +59,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sums = add_half(sums, weights, next_half(source, unit, units));
     }
   }
-  store_row(tile, 0u, i, sums.r0);
-  store_row(tile, 1u, i, sums.r1);
-  store_row(tile, 2u, i, sums.r2);
-  store_row(tile, 3u, i, sums.r3);
-  store_row(tile, 4u, i, sums.r4);
-  store_row(tile, 5u, i, sums.r5);
-  store_row(tile, 6u, i, sums.r6);
-  store_row(tile, 7u, i, sums.r7);
-  store_row(tile, 8u, i, sums.r8);
-  store_row(tile, 9u, i, sums.r9);
-  store_row(tile, 10u, i, sums.r10);
-  store_row(tile, 11u, i, sums.r11);
-  store_row(tile, 12u, i, sums.r12);
-  store_row(tile, 13u, i, sums.r13);
-  store_row(tile, 14u, i, sums.r14);
-  store_row(tile, 15u, i, sums.r15);
+  store_tile(tile, i, sums);
 }
