@@ -131,11 +131,16 @@ export class GpuRunner implements Runner {
     header[STEP.stopped] = 1;
     device.queue.writeBuffer(steps.step, 0, header);
     for (
-      const [phase, rows] of [["decode", 1], ["decode", 2], ["prefill", DECODE_ROWS + 1]] as const
+      const [phase, rows] of [
+        ["decode", 1],
+        ["decode", 2],
+        ["decode", DECODE_ROWS],
+        ["prefill", DECODE_ROWS + 1],
+      ] as const
     ) {
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      const shape = { rows, segments: 1, headRows: Math.min(rows, 2), maxContext: rows };
+      const shape = { rows, segments: 1, headRows: Math.min(rows, DECODE_ROWS), maxContext: rows };
       const { embed, head } = programs[phase];
       embed.record(pass, shape);
       recordLayers(programs[phase], pass, shape);

@@ -1,5 +1,5 @@
 /** Adds the product of a placed matrix to a program. @module */
-import { productCut, squareBlock, type TileRows } from "../../shaders/common/products.ts";
+import { productCut, squareBlock, tileOf } from "../../shaders/common/products.ts";
 import { ceilDiv, type StepShape } from "../../shaders/kernel_spec.ts";
 import {
   matmul,
@@ -64,9 +64,12 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
         (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulTileGrid(shape, cut, s) : [0, 0, 0],
       );
     }
-    for (const { tile, from, to } of FEW) {
-      if (to < fewestRows) continue;
-      const { software } = program.kernels;
+    const { software } = program.kernels;
+    for (const tile of [1, 4, 8] as const) {
+      // Whether a step of so many rows is one for this kernel.
+      const takes = (count: number) =>
+        count >= fewestRows && count <= DECODE_ROWS && tileOf(count, software) === tile;
+      if (!COUNTS.some(takes)) continue;
       const cut = productCut(tile, software);
       const { norm = null, next = null } = io;
       const sizes = program.kernels.uniform(matmulSizes({
@@ -80,10 +83,7 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
           ...{ step, codes, scales: scales ?? codes, x, y, sizes, squares: norm?.squares ?? x },
           ...(next ? { norm: next.weight, scaled: next.scaled, next_squares: next.squares } : {}),
         },
-        (s) =>
-          within(rowsOf(s, shape), Math.max(from, fewestRows), to)
-            ? matmulGrid(shape, cut, s)
-            : [0, 0, 0],
+        (s) => takes(rowsOf(s, shape)) ? matmulGrid(shape, cut, s) : [0, 0, 0],
       );
     }
   }
@@ -94,16 +94,8 @@ export function squareParts({ width }: Pick<SplitNorm, "width">, software: boole
   return 4 * ceilDiv(width, 4 * squareBlock(software));
 }
 
-/** Whether a step of so many rows is one for this kernel. */
-export function within(rows: number, from: number, to: number): boolean {
-  return rows >= from && rows <= to;
-}
-
-/** How many rows of x share one reading of the weights, by the number of rows, up to `DECODE_ROWS`. */
-const FEW: readonly { readonly tile: TileRows; readonly from: number; readonly to: number }[] = [
-  { tile: 1, from: 1, to: 1 },
-  { tile: 4, from: 2, to: DECODE_ROWS },
-];
+/** The numbers of rows that are few. */
+const COUNTS: readonly number[] = Array.from({ length: DECODE_ROWS }, (_, i) => i + 1);
 
 function rowsOf(step: StepShape, { head }: MatmulShape): number {
   return head ? step.headRows : step.rows;

@@ -10,28 +10,22 @@ import {
   groupPairsGrid,
   groupTiles,
 } from "../../shaders/moe_experts/groups.ts";
-import {
-  downSumExperts,
-  downSumGrid,
-  type ExpertShape,
-  expertSizes,
-  gateUpExperts,
-  gateUpGrid,
-} from "../../shaders/moe_experts/moe_experts.ts";
+import { type ExpertShape, expertSizes } from "../../shaders/moe_experts/moe_experts.ts";
 import {
   downTiles,
   downTilesGrid,
   gateUpTiles,
   gateUpTilesGrid,
 } from "../../shaders/moe_experts/expert_tiles.ts";
+import { fewListBytes } from "../../shaders/moe_experts/few_rows.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
-import { productCut } from "../../shaders/common/products.ts";
 import { tileCut } from "../../shaders/common/tile.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
 import type { Program } from "../gpu/program.ts";
-import { addMatmul, squareParts } from "./linear.ts";
+import { addMatmul } from "./linear.ts";
 import { addMlp, mlpScratch } from "./mlp.ts";
+import { addFewRows } from "./moe_few.ts";
 import { addWaves, type Target } from "./moe_fill.ts";
 import { DECODE_ROWS, type MoeWeights, type Phase, type Scratch, type SplitNorm } from "./parts.ts";
 
@@ -99,6 +93,7 @@ export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, num
     routeWeights: 4 * pairs,
     ...mlpScratch(sharedDff, maxRows),
     expertGroups: groupBytes({ experts: experts + 1, topK: moeRanks(sizes), maxRows }),
+    fewExperts: fewListBytes({ topK: moeRanks(sizes) }),
     expertAct: 4 * pairs * dff,
     expertOut: 4 * pairs * hidden,
   };
@@ -160,13 +155,15 @@ function addWave(program: Target, phase: Phase, parts: MoeParts): void {
     format: pool.format,
     firstSlot,
     slots,
+    chunk: i,
     moreChunks: i < pool.chunks.length - 1,
   }));
-  if (phase === "prefill") addGroups(program, parts, shapes[0]!);
-  pool.chunks.forEach(({ buffer }, i) => {
-    addFewRows(program, parts, { shape: shapes[i]!, buffer });
-    if (phase === "prefill") addManyRows(program, parts, { shape: shapes[i]!, buffer });
-  });
+  addFewRows(program, parts, { shapes, ids: idsOf(parts) });
+  if (phase !== "prefill") return;
+  addGroups(program, parts, shapes[0]!);
+  pool.chunks.forEach(({ buffer }, i) =>
+    addManyRows(program, parts, { shape: shapes[i]!, buffer })
+  );
 }
 
 /** Adds the weighted sum of routed and shared experts to the residual stream, where the experts have not: of many rows. */
@@ -201,38 +198,6 @@ function addGroups(program: Target, parts: MoeParts, shape: ExpertShape): void {
 interface Chunk {
   readonly shape: ExpertShape;
   readonly buffer: GPUBuffer;
-}
-
-/** Adds the experts of one chunk for few rows, pair by pair, and their sum once all of a row are there. */
-function addFewRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
-  const { x, h, scratch, norm, next } = parts;
-  const { software } = program.kernels;
-  const cut = productCut(1, software);
-  const few = {
-    ...shape,
-    ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
-    nextParts: squareParts(next, software),
-  };
-  const common = { ...bindingsOf(program, parts, { shape: few, buffer }), ids: idsOf(parts) };
-  program.add(
-    gateUpExperts(shape.format, cut),
-    { ...common, x, act: scratch.expertAct!, squares: norm?.squares ?? x },
-    gridFor(1, (s) => gateUpGrid(shape, cut, s)),
-  );
-  program.add(
-    downSumExperts(shape.format, cut, { ...shape, parallel: !software }),
-    {
-      ...common,
-      x: scratch.expertAct!,
-      weights: scratch.routeWeights!,
-      outputs: scratch.expertOut!,
-      h,
-      norm: next.weight,
-      scaled: next.scaled,
-      squares: next.squares,
-    },
-    gridFor(1, (s) => downSumGrid(shape, cut, s)),
-  );
 }
 
 /** Adds the experts of one chunk for many rows, by tiles of an expert's pairs. */

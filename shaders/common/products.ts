@@ -28,8 +28,15 @@ export interface ProductCut {
  * a lane and large register tiles, because a load costs it more than ten multiplications.
  */
 export function productCut(tile: TileRows, software: boolean): ProductCut {
-  if (software) return { tile, lanes: 8, outputs: tile === 1 ? 8 : 16 };
-  return { tile, lanes: tile === 8 ? 8 : 32, outputs: 8 };
+  return software
+    ? { tile, lanes: 4, outputs: tile === 1 ? 8 : 16 }
+    : { tile, lanes: 32, outputs: 8 };
+}
+
+/** The tile for so many rows, up to 16: a CPU reads the weights as seldom as it can, a GPU has no registers for more. */
+export function tileOf(rows: number, software: boolean): TileRows {
+  if (rows === 1) return 1;
+  return software && rows > 4 ? 8 : 4;
 }
 
 /** Rows of W of one workgroup. */

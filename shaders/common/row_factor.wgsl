@@ -6,7 +6,9 @@ override GATHERERS: u32;    // threads that add up the parts of a row: THREADS, 
 override FACTOR_PARTS: u32; // THREADS a row of a workgroup
 
 var<workgroup> square_parts: array<f32, FACTOR_PARTS>;
-var<workgroup> row_factors: array<f32, 8>;
+const MOST_FACTORS: u32 = 16u;
+
+var<workgroup> row_factors: array<f32, MOST_FACTORS>;
 
 fn sum_squares(row: u32, parts: u32, first: u32) -> f32 {
   var sum = vec4<f32>();

@@ -26,7 +26,7 @@ override TEAM_THREADS: u32; // TEAMS * 32
 @group(0) @binding(11) var<storage, read_write> squares: array<f32>;
 @group(0) @binding(12) var<uniform> sizes: Sizes;
 
-var<workgroup> kept: array<f32, 32>; // squares
+var<workgroup> kept: array<f32, 64>; // squares
 
 fn four_rows(n: u32) -> vec4<u32> {
   return min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(sizes.hidden - 1u));
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (step.stopped != 0u || row >= step.rows) { return; }
   let thread = index % THREADS;
   let team = index / THREADS;
-  let here = OUTPUTS * (THREADS / LANES); // at most 32
+  let here = OUTPUTS * (THREADS / LANES); // at most 64, and TEAM_THREADS
   let n = group.x * here + thread / LANES * OUTPUTS;
   let output = group.x * here + index;
   let is_last = sizes.last_chunk == 1u && step.more_waves == 0u;

@@ -1,16 +1,4 @@
-// What gate_up.wgsl and down.wgsl share: the pairs that a workgroup works for, and their expert's slot.
-
-// Pairs past `count` repeat the last one and are not stored; a count of 0: nothing to do.
-struct PairTile {
-  expert: u32,
-  count: u32,
-  low: vec4<u32>,  // pairs 0 to 3
-  high: vec4<u32>, // pairs 4 to 7
-}
-
-fn pair_of(tile: PairTile, i: u32) -> u32 {
-  return select(tile.low[i % 4u], tile.high[i % 4u], i >= 4u);
-}
+// What the kernels of the experts share: their expert's slot.
 
 // Whether the slot lies in this chunk of the pool; NONE never does.
 fn in_chunk(slot: u32) -> bool {

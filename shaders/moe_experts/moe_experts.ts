@@ -1,24 +1,19 @@
-/** The routed experts of a step: down(silu(gate x) * up x) for every pair (row, rank). @module */
+/** The routed experts of a layer: their sizes as data, and the last projection of one row with the sum over its ranks. @module */
 import { type ExpertFormat, expertLayout } from "../common/expert_layout.ts";
 import { type FormatName, FORMATS, UNIT } from "../common/formats.ts";
 import { floatBits } from "../common/float_bits.ts";
 import {
   cutConstants,
-  factorConstants,
   PRODUCT_THREADS,
   type ProductCut,
   PRODUCTS_WGSL,
-  ROW_FACTOR_WGSL,
   rowsOfCut,
 } from "../common/products.ts";
-import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import downSum from "./down_sum.wgsl" with { type: "text" };
 import experts from "./experts.wgsl" with { type: "text" };
-import gateUp from "./gate_up.wgsl" with { type: "text" };
 import { type GroupShape, SIZES_WGSL } from "./groups.ts";
-import alone from "./pair_alone.wgsl" with { type: "text" };
 
 /** The experts in one chunk of a slot pool. */
 export interface ExpertShape extends GroupShape {
@@ -40,53 +35,31 @@ export interface ExpertShape extends GroupShape {
   readonly nextParts?: number;
 }
 
-/**
- * act[row, rank] = silu(gate x[row]) * up x[row] of expert ids[row, rank], with a cut of one row. Buffers: ids u32 [rows,
- * topK]; table u32 [experts] (slot or NONE); codes and scales both the chunk's buffer; x f32 [rows, hidden]; act f32 [rows, topK, dff]; `sizes` from `expertSizes`; squares f32
- * [rows, parts] where the shape has a norm (else any).
- */
-export function gateUpExperts(format: FormatName, cut: ProductCut): KernelSpec {
-  return {
-    name: `gate_up_${format}_${cut.tile}`,
-    source: sourceOf(format) + SILU_WGSL + ROW_FACTOR_WGSL + gateUp,
-    bindings: {
-      ...BINDINGS,
-      x: "read",
-      act: "read_write",
-      squares: "read",
-      sizes: "uniform",
-    },
-    constants: { ...cutConstants(cut), ...factorConstants(cut) },
-  };
-}
-
-/** The grid of `gateUpExperts`. */
-export function gateUpGrid(shape: ExpertShape, cut: ProductCut, step: StepShape): Grid {
-  return [ceilDiv(shape.dff, rowsOfCut(cut) / 2), step.rows * shape.topK, 1];
-}
-
 /** How many ranks a workgroup of `downSumExperts` holds at a time, at most: bounded by workgroup memory. */
 const MOST_HELD = 12;
+/** Most columns of one of its workgroups. */
+const MOST_COLUMNS = 64;
 
 /**
- * h[row] += sum_rank weights[row, rank] down x[row, rank], with a cut of one row: `ids`, `table`, codes, scales and
- * `sizes` as `gateUpExperts`; x is `act`; weights f32 [rows, topK]; h f32 [rows, hidden]; `outputs` f32 [rows, topK,
+ * h[row] += sum_rank weights[row, rank] down x[row, rank], with a cut of one row: ids u32 [rows, topK]; table u32 [experts] (slot or
+ * NONE); codes and scales both the chunk's buffer; `sizes` of `expertSizes`; x is `act`, f32 [rows, topK, dff]; weights f32 [rows, topK]; h f32 [rows, hidden]; `outputs` f32 [rows, topK,
  * hidden] keeps what other chunks or waves computed; then the first half of the norm that follows: norm f32 [hidden],
  * scaled f32 [rows, hidden], squares f32 [rows, nextParts] of `rowsOfCut` elements each. `parallel`: every rank has threads of its own.
- * @throws {RangeError} for another cut than one row, 8 outputs and at most 32 rows of W
+ * @throws {RangeError} for another cut than one row, 8 outputs and at most 64 rows of W
  */
 export function downSumExperts(
   format: FormatName,
   cut: ProductCut,
   { topK, parallel }: { readonly topK: number; readonly parallel: boolean },
 ): KernelSpec {
-  if (cut.tile !== 1 || cut.outputs !== 8 || rowsOfCut(cut) > PRODUCT_THREADS) {
+  if (cut.tile !== 1 || cut.outputs !== 8 || rowsOfCut(cut) > MOST_COLUMNS) {
     throw new RangeError(
-      `Cannot sum experts with a cut of ${cut.tile} x ${cut.outputs} and ${cut.lanes} lanes: expected 1 x 8 and at least 8`,
+      `Cannot sum experts with a cut of ${cut.tile} x ${cut.outputs} and ${cut.lanes} lanes: expected 1 x 8 and at least 4`,
     );
   }
   const held = Math.min(topK, MOST_HELD);
-  const teams = parallel ? held : 1;
+  // A workgroup has a thread for each of its columns.
+  const teams = Math.max(parallel ? held : 1, rowsOfCut(cut) / PRODUCT_THREADS);
   const { PARTIAL = 0, ...constants } = cutConstants(cut);
   return {
     name: `down_sum_${format}`,
@@ -160,15 +133,3 @@ export function expertSizes(shape: ExpertShape): number[] {
 
 /** WGSL text of what the kernels for few and for many rows share; it needs `SIZES_WGSL`. */
 export const EXPERTS_WGSL: string = experts;
-
-function sourceOf(format: FormatName): string {
-  return STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + SIZES_WGSL + experts + alone;
-}
-
-const BINDINGS: KernelSpec["bindings"] = {
-  step: "read",
-  ids: "read",
-  table: "read",
-  codes: "read",
-  scales: "read",
-};

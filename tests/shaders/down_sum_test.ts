@@ -144,7 +144,7 @@ Deno.test("downSumExperts() gives the same bits in chunks and in waves as at onc
 });
 
 Deno.test("downSumExperts() refuses cuts that it was not written for", () => {
-  for (const cut of [productCut(4, true), { ...productCut(1, true), lanes: 4 }]) {
+  for (const cut of [productCut(4, true), { ...productCut(1, true), lanes: 2 }]) {
     assertThrows(
       () => downSumExperts("fp8", cut, { topK: 2, parallel: false }),
       RangeError,

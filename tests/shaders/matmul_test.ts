@@ -10,9 +10,9 @@ import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import { testMatrix } from "./weights.ts";
 
-/** The cuts for a CPU and for a GPU, each for one, few and many rows. */
+/** The cuts for a CPU and for a GPU, for any number of few rows. */
 const CUTS: readonly ProductCut[] = [true, false].flatMap((software) =>
-  ([1, 4, 8] as const).map((tile) => productCut(tile, software))
+  ([1, 4, 8] as const).slice(0, software ? 3 : 2).map((tile) => productCut(tile, software))
 );
 
 const nameOf = (cut: ProductCut) => JSON.stringify(cutConstants(cut));

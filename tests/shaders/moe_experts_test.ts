@@ -1,5 +1,4 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { productCut } from "../../shaders/common/products.ts";
 import { NONE } from "../../shaders/common/step.ts";
 import { type TileCut, tileCut } from "../../shaders/common/tile.ts";
 import {
@@ -17,15 +16,8 @@ import {
   mostTiles,
   TILE_PAIRS,
 } from "../../shaders/moe_experts/groups.ts";
-import {
-  type ExpertShape,
-  expertSizes,
-  gateUpExperts,
-  gateUpGrid,
-} from "../../shaders/moe_experts/moe_experts.ts";
-import { matmulNaive } from "../../shaders/matmul/naive.ts";
+import { type ExpertShape, expertSizes } from "../../shaders/moe_experts/moe_experts.ts";
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
-import { swigluNaive } from "../../shaders/swiglu/naive.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
 import { runKernel } from "../gpu.ts";
@@ -158,29 +150,6 @@ for (const format of ["fp8", "bf16"] as const) {
       }
     });
   }
-  for (const software of [true, false]) {
-    const cut = productCut(1, software);
-    Deno.test(`gateUpExperts() matches naive: ${format}, ${JSON.stringify(cut)}`, async () => {
-      for (const [rows, hidden, dff] of [[1, 16, 16], [11, 144, 80], [2, 32, 272]] as const) {
-        const sizes = { hidden, dff, experts: 4, topK: 3, maxRows: rows };
-        const shape = { ...SHAPE, ...sizes, format, slots: 4 };
-        const { experts, ids, x, size, common } = placed(shape, rows);
-        const { act } = await runKernel(
-          gateUpExperts(format, cut),
-          { ...common, ids, x, act: { out: ids.length * dff }, squares: x },
-          gateUpGrid(shape, cut, size),
-        );
-        const want = [...ids].flatMap((id, pair) => {
-          const row = Math.floor(pair / shape.topK);
-          const input = x.subarray(row * hidden, (row + 1) * hidden);
-          const { gate, up } = experts.dense[id]!;
-          const both = [...matmulNaive(input, gate, hidden), ...matmulNaive(input, up, hidden)];
-          return [...swigluNaive(both, dff)];
-        });
-        assertClose(`${rows} x ${hidden} x ${dff}`, act!.subarray(0, want.length), want, 2e-6);
-      }
-    });
-  }
 }
 
 Deno.test("gateUpTiles() and downTiles() match naive at the real sizes", async () => {
@@ -202,11 +171,6 @@ Deno.test("the experts' kernels leave pairs of other chunks and of no slot alone
   const out = { out: 6 * 16 };
   const [cut] = CUTS;
   const results = [
-    await runKernel(
-      gateUpExperts("fp8", productCut(1, true)),
-      { ...common, ids, act: out, squares: codes },
-      [4, 8, 1],
-    ),
     await runKernel(gateUpTiles("fp8", cut!), { ...common, groups, act: out }, [8, 1, 1]),
     await runKernel(downTiles("fp8", cut!), { ...common, groups, y: out }, [8, 1, 1]),
   ];
