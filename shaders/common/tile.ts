@@ -14,18 +14,21 @@ export interface TileCut {
   readonly threads: number;
   /** Whether threads tell each other elements of x, instead of going through workgroup memory. */
   readonly broadcast: boolean;
+  /** Most workgroups that share the outputs of an expert's tile. */
+  readonly along: number;
 }
 
 /**
  * The cut for a device. A GPU shares x through workgroup memory; on a CPU that runs shaders a load costs as much as fifty
- * multiplications and a broadcast less than one, if its subgroups have at least 8 threads.
+ * multiplications and a broadcast less than one, if its subgroups have at least 8 threads; and a workgroup that finds
+ * nothing to do runs through its code all the same.
  */
 export function tileCut(
   { software, subgroupSize }: { readonly software: boolean; readonly subgroupSize: number },
 ): TileCut {
   return software && subgroupSize >= 8 && subgroupSize % 8 === 0
-    ? { threads: 16, broadcast: true }
-    : { threads: 64, broadcast: false };
+    ? { threads: 16, broadcast: true, along: 1 }
+    : { threads: 64, broadcast: false, along: Infinity };
 }
 
 /** WGSL text of the inner part; it needs a format's snippet and the kernel's `codes`, `x`, `Tile` and `row_start`. */

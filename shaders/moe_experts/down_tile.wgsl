@@ -1,6 +1,7 @@
 // y[pair, n] = sum_i down[n, i] act[pair, i] for each pair (row, rank), of many rows.
 // table u32 [experts]; act f32 [rows, top_k, dff], named x; y f32 [rows, top_k, hidden]. Pairs whose expert is not in
-// this chunk of the pool are left alone. A workgroup makes 8 TILE_THREADS elements of a tile of pairs (tile_products.wgsl).
+// this chunk of the pool are left alone. A workgroup makes 8 TILE_THREADS elements of a tile of pairs at a time
+// (tile_products.wgsl).
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
@@ -21,22 +22,15 @@ fn store_row(tile: Tile, place: u32, n: u32, sums: RowSums) {
   y[at + 1u] = sums.high;
 }
 
-@compute @workgroup_size(TILE_THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  if (step.stopped != 0u) { return; }
-  let tile = find_tile(group.x);
-  if (tile.count == 0u) { return; }
-  let slot = table[tile.expert];
-  if (!in_chunk(slot)) { return; }
-  let source = open_tile(tile, thread);
-  let n = (group.y * TILE_THREADS + thread) * 8u;
+// Eight elements from the n-th on.
+fn multiply(tile: Tile, place: u32, source: Source, n: u32) {
   let row = min(n, sizes.hidden - 8u);
   let units = sizes.dff / 16u;
   let across = (sizes.dff + 127u) / 128u;
-  let base = (slot - sizes.first_slot) * sizes.slot_units + sizes.down_units;
+  let base = place * sizes.slot_units + sizes.down_units;
   let low = base + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
   let high = low + 4u * units;
-  let first_scale = (slot - sizes.first_slot) * sizes.slot_scales + sizes.down_scales;
+  let first_scale = place * sizes.slot_scales + sizes.down_scales;
   // Of two loops one has nothing to do.
   let whole_units = select(units, 0u, tile.count <= 8u);
   let half_units = units - whole_units;
@@ -56,4 +50,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   store_tile(tile, n, sums);
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups_in_all: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  if (step.stopped != 0u) { return; }
+  let tile = find_tile(group.x);
+  if (tile.count == 0u) { return; }
+  let slot = table[tile.expert];
+  if (!in_chunk(slot)) { return; }
+  let source = open_tile(tile, thread);
+  for (var first = group.y * TILE_THREADS * 8u; first < sizes.hidden; first += groups_in_all.y * TILE_THREADS * 8u) {
+    multiply(tile, slot - sizes.first_slot, source, first + thread * 8u);
+  }
 }

@@ -25,8 +25,9 @@ export function gateUpTiles(format: FormatName, cut: TileCut): KernelSpec {
 }
 
 /** The grid of `gateUpTiles`: as many tiles as there can be; those that there are not return at once. */
-export function gateUpTilesGrid(shape: ExpertShape, { threads }: TileCut, step: StepShape): Grid {
-  return [mostTiles(shape, step.rows), ceilDiv(shape.dff, TILE_OUTPUTS / 2 * threads), 1];
+export function gateUpTilesGrid(shape: ExpertShape, cut: TileCut, step: StepShape): Grid {
+  const groups = ceilDiv(shape.dff, TILE_OUTPUTS / 2 * cut.threads);
+  return [mostTiles(shape, step.rows), Math.min(groups, cut.along), 1];
 }
 
 /** y[row, rank] = down x[row, rank]; x is `act`, y f32 [rows, topK, hidden], the rest as `gateUpTiles`. */
@@ -40,8 +41,9 @@ export function downTiles(format: FormatName, cut: TileCut): KernelSpec {
 }
 
 /** The grid of `downTiles`. */
-export function downTilesGrid(shape: ExpertShape, { threads }: TileCut, step: StepShape): Grid {
-  return [mostTiles(shape, step.rows), ceilDiv(shape.hidden, TILE_OUTPUTS * threads), 1];
+export function downTilesGrid(shape: ExpertShape, cut: TileCut, step: StepShape): Grid {
+  const groups = ceilDiv(shape.hidden, TILE_OUTPUTS * cut.threads);
+  return [mostTiles(shape, step.rows), Math.min(groups, cut.along), 1];
 }
 
 const BINDINGS: KernelSpec["bindings"] = {

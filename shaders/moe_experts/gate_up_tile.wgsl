@@ -1,7 +1,7 @@
 // act[pair, i] = silu(sum_k gate[i, k] x[row, k]) * sum_k up[i, k] x[row, k] for each pair (row, rank), of many rows.
 // table u32 [experts]; x f32 [rows, hidden]; act f32 [rows, top_k, dff]. Pairs whose expert is not in this chunk of the pool
-// are left alone. A workgroup makes 4 TILE_THREADS elements of a tile of pairs: a thread four rows of gate and the same four
-// of up (tile_products.wgsl).
+// are left alone. A workgroup makes 4 TILE_THREADS elements of a tile of pairs at a time: a thread four rows of gate and the
+// same four of up (tile_products.wgsl).
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
@@ -22,23 +22,16 @@ fn store_row(tile: Tile, place: u32, i: u32, sums: RowSums) {
   act[(pair_at(tile, place) * sizes.dff + i) / 4u] = gated * sums.high;
 }
 
-@compute @workgroup_size(TILE_THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  if (step.stopped != 0u) { return; }
-  let tile = find_tile(group.x);
-  if (tile.count == 0u) { return; }
-  let slot = table[tile.expert];
-  if (!in_chunk(slot)) { return; }
-  let source = open_tile(tile, thread);
-  let i = (group.y * TILE_THREADS + thread) * 4u;
+// Four elements from the i-th on.
+fn multiply(tile: Tile, place: u32, source: Source, i: u32) {
   let row = min(i, sizes.dff - 4u);
   let units = sizes.hidden / 16u;
   let across = (sizes.hidden + 127u) / 128u;
-  let rows = (slot - sizes.first_slot) * sizes.slot_units + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
+  let rows = place * sizes.slot_units + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
   let gate = rows + sizes.gate_units;
   let up = rows + sizes.up_units;
-  let gate_scales = (slot - sizes.first_slot) * sizes.slot_scales + sizes.gate_scales;
-  let up_scales = (slot - sizes.first_slot) * sizes.slot_scales + sizes.up_scales;
+  let gate_scales = place * sizes.slot_scales + sizes.gate_scales;
+  let up_scales = place * sizes.slot_scales + sizes.up_scales;
   // Of two loops one has nothing to do.
   let whole_units = select(units, 0u, tile.count <= 8u);
   let half_units = units - whole_units;
@@ -60,4 +53,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   store_tile(tile, i, sums);
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups_in_all: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  if (step.stopped != 0u) { return; }
+  let tile = find_tile(group.x);
+  if (tile.count == 0u) { return; }
+  let slot = table[tile.expert];
+  if (!in_chunk(slot)) { return; }
+  let source = open_tile(tile, thread);
+  for (var first = group.y * TILE_THREADS * 4u; first < sizes.dff; first += groups_in_all.y * TILE_THREADS * 4u) {
+    multiply(tile, slot - sizes.first_slot, source, first + thread * 4u);
+  }
 }
