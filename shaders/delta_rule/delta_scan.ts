@@ -2,6 +2,7 @@
 import { SEGMENT_BLOCKS_WGSL } from "../common/segment_blocks.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
+import chunkRows from "./chunk_rows.wgsl" with { type: "text" };
 import source from "./delta_scan.wgsl" with { type: "text" };
 import broadcasting from "./delta_scan_broadcast.wgsl" with { type: "text" };
 import { checkDeltaSizes, deltaConstants, type DeltaSizes } from "./sizes.ts";
@@ -24,7 +25,7 @@ export function deltaScan(sizes: DeltaSizes, mostRows: number, broadcast: boolea
   };
   return {
     name: broadcast ? "delta_scan_broadcast" : "delta_scan",
-    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + (broadcast ? broadcasting : source),
+    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + (broadcast ? chunkRows + broadcasting : source),
     bindings: {
       step: "read",
       segments: "read",
