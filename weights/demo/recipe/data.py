@@ -12,17 +12,18 @@ from words import Draw
 
 # skill: (weight at the start, weight at the end)
 MIX = {
-    skills.identity: (1.0, 0.5),
-    skills.arithmetic: (3.0, 4.0),
-    skills.lists: (4.0, 2.4),
-    skills.memory: (1.5, 1.8),
-    tools.tools: (0.8, 1.7),
-    skills.extract: (1.0, 1.4),
-    skills.languages: (1.0, 1.8),
-    skills.lookup: (2.0, 0.9),
-    stories.story: (0.2, 0.4),
-    images.image_question: (0.3, 3.0),
+    skills.identity: (1.0, 0.3),
+    skills.arithmetic: (3.0, 3.2),
+    skills.lists: (4.0, 2.6),
+    skills.memory: (1.5, 0.7),
+    tools.tools: (0.5, 2.3),
+    skills.extract: (1.0, 0.7),
+    skills.languages: (1.0, 0.7),
+    skills.lookup: (1.0, 1.0),
+    stories.story: (0.2, 0.3),
+    images.image_question: (2.0, 12.0),
 }
+NAMES = """identity sums sums_think lists memory tool tool_two tool_none tool_answer json languages lookup stories images""".split()
 
 
 def makers():
@@ -47,17 +48,18 @@ class Packer:
 
     def batch(self, rows, length, progress):
         rows = [self.row(length, progress) for _ in range(rows)]
-        ids, learn, place, positions = (np.stack(x) for x in zip(*(r[:4] for r in rows)))
-        images = [image for r in rows for image in r[4]]
+        ids, learn, place, skill, positions = (np.stack(x) for x in zip(*(r[:5] for r in rows)))
+        images = [image for r in rows for image in r[5]]
         return {
             "ids": torch.from_numpy(ids), "learn": torch.from_numpy(learn), "place": torch.from_numpy(place),
+            "skill": torch.from_numpy(skill),
             "positions": torch.from_numpy(positions).movedim(1, 0).contiguous(),
             "images": join_images(images),
         }
 
     def row(self, length, progress):
         ids, learn = np.zeros(length, np.int64), np.zeros(length, np.float32)
-        place = np.zeros(length, np.int64)
+        place, skill = np.zeros(length, np.int64), np.zeros(length, np.int64)
         positions, images = np.zeros((3, length), np.int64), []
         used = 0
         while True:
@@ -67,21 +69,22 @@ class Packer:
             if fitting is None:
                 self.waiting.append(self.encoded(length, progress))
                 continue
-            tokens, mask, pictures, where = self.waiting.pop(fitting)
+            tokens, mask, name, pictures, where = self.waiting.pop(fitting)
             end = used + len(tokens)
-            ids[used:end], learn[used:end] = tokens, mask
+            ids[used:end], learn[used:end], skill[used:end] = tokens, mask, name
             place[used:end], positions[:, used:end] = np.arange(len(tokens)), where
             images += pictures
             used = end
         place[used:] = np.arange(length - used)
-        return ids, learn, place, positions, images
+        return ids, learn, place, skill, positions, images
 
     def encoded(self, length, progress):
         while True:
             sample = self.sample(self.draw, progress)
             ids, mask = chat.encode(sample)
             if len(ids) <= length:
-                return ids, mask, sample.images, rope_positions(ids, [image.grid for image in sample.images])
+                where = rope_positions(ids, [image.grid for image in sample.images])
+                return ids, mask, NAMES.index(sample.skill), sample.images, where
 
 
 def rope_positions(ids, grids):

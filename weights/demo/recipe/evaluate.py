@@ -6,6 +6,7 @@ import io
 import json
 import urllib.request
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -109,20 +110,21 @@ def server_answer(url, sample):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", help="of a running OpenAI-compatible server; without it the snapshot is run here")
+    parser.add_argument("--parallel", type=int, default=4, help="requests to the server at a time")
     parser.add_argument("--weights", type=Path, default=chat.HOME, help="a snapshot folder, or a training state")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--skills", nargs="*", default=list(SKILLS))
     parser.add_argument("--show", type=int, default=0, help="wrong answers to print for each skill")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model = None
+    model, pool = None, ThreadPoolExecutor(args.parallel)
     if not args.url:
         model = Demo(load_config()).eval()
         model.load_state_dict(load_state(args.weights))
     for skill, samples in sorted(held_out(args.count, args.skills).items()):
         if skill not in args.skills:
             continue
-        texts = [server_answer(args.url, s) for s in samples] if args.url else local_answers(model, samples)
+        texts = list(pool.map(lambda s: server_answer(args.url, s), samples)) if args.url else local_answers(model, samples)
         marks = [right(s, t) for s, t in zip(samples, texts)]
         print(f"{SKILLS[skill]:30} {100 * sum(marks) / len(marks):5.1f} %", flush=True)
         for sample, text in [x for x, ok in zip(zip(samples, texts), marks) if not ok][: args.show]:

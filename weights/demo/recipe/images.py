@@ -11,7 +11,10 @@ COLOURS = {
     "red": (220, 30, 30), "blue": (30, 60, 220), "green": (30, 160, 50), "yellow": (240, 220, 40),
     "orange": (245, 140, 20), "purple": (140, 40, 170),
 }
-GROUNDS = [(255, 255, 255), (0, 0, 0), (128, 128, 128), (235, 225, 205), (40, 50, 60), (190, 215, 235)]
+GROUNDS = {
+    "white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 128), "pink": (245, 190, 200), "brown": (90, 60, 40),
+    "light blue": (180, 215, 240),
+}
 SHAPES = ["circle", "square", "triangle", "cross"]
 PLACES = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 PATCH, MERGE, LEAST, MOST = 16, 2, 64 * 64, 256 * 256
@@ -22,6 +25,7 @@ class Picture:
     picture: Image.Image
     patches: np.ndarray
     grid: tuple
+    said: list  # what each token's part of the picture shows, in words: for the tower's own lessons
 
 
 def smart_resize(h, w):
@@ -49,21 +53,36 @@ def prepare(picture):
     return np.repeat(x, 2, 2).reshape(rows * columns, -1), (rows, columns)
 
 
-def paint(draw, things):
+def paint(draw, things, ground):
     """things: (colour, shape, place). Each sits in its quarter, a little off its centre."""
-    sides = [64, 64, 96, 128] if draw.random() < 0.7 else [160, 192, 256]
+    sides = [64, 64, 96, 128] if draw.random() < 0.8 else [160, 192, 256]
     w, h = draw.choice(sides), draw.choice(sides)
     if draw.random() < 0.3:
         w, h = (min(256, s + draw.randint(0, 20)) for s in (w, h))
-    picture = Image.new("RGB", (w, h), draw.choice(GROUNDS))
-    canvas = ImageDraw.Draw(picture)
+    picture = Image.new("RGB", (w, h), GROUNDS[ground])
+    canvas, shown = ImageDraw.Draw(picture), []
     for colour, shape, place in things:
         x, y = PLACES[place]
         r = min(w, h) * draw.uniform(0.14, 0.22)
         cx = (x + 0.5 + draw.uniform(-0.06, 0.06)) * w / 2
         cy = (y + 0.5 + draw.uniform(-0.06, 0.06)) * h / 2
         put(canvas, shape, cx, cy, r, COLOURS[colour])
-    return Picture(picture, *prepare(picture))
+        shown.append((f"{colour} {shape} {place}", cx / w, cy / h, r / w, r / h))
+    patches, grid = prepare(picture)
+    return Picture(picture, patches, grid, named_parts(grid[0] // MERGE, grid[1] // MERGE, shown, ground))
+
+
+def named_parts(rows, columns, shown, ground):
+    """Row by row: the thing over the middle of a part or with its own middle in it, else the background."""
+    said = []
+    for i in range(rows * columns):
+        y, x = divmod(i, columns)
+        over = (
+            text for text, cx, cy, rx, ry in shown
+            if abs(x + 0.5 - cx * columns) < max(rx * columns, 0.5) and abs(y + 0.5 - cy * rows) < max(ry * rows, 0.5)
+        )
+        said.append(next(over, ground))
+    return said
 
 
 def put(canvas, shape, x, y, r, fill):
@@ -89,35 +108,40 @@ def scene(draw, most):
     return sorted(things, key=lambda t: list(PLACES).index(t[2]))  # named in reading order
 
 
-def listed(things):
-    names = [f"a {colour} {shape}" for colour, shape, _ in things]
+def listed(things, places=False):
+    names = [f"a {colour} {shape}" + f" at the {place}" * places for colour, shape, place in things]
     text = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return text[0].upper() + text[1:] + "."
 
 
-def question_on(draw, things):
+def question_on(draw, things, ground):
     colour, shape, place = draw.choice(things)
-    return draw.choice([
+    questions, answer = draw.choice([
         (["What is in the picture?", "What do you see?", "Describe the picture."], listed(things)),
+        (["What is where?", "Describe what is where."], listed(things, True)),
         ([f"What colour is the {shape}?", f"Which colour has the {shape}?"], f"The {shape} is {colour}."),
+        (["What colour is the background?", "Which colour has the background?"], f"The background is {ground}."),
         ([f"Where is the {shape}?", f"Where is the {colour} {shape}?"], f"The {shape} is at the {place}."),
         (["How many shapes are there?", "How many things do you see?"], str(len(things))),
         ([f"Which shape is {colour}?", f"What is {colour}?"], f"The {shape} is {colour}."),
     ])
+    return draw.choice(questions), answer
 
 
 def image_question(draw, size):
-    first = scene(draw, 1 if size < 0.15 else 3)
-    pictures, parts = [paint(draw, first)], [{"type": "image"}]
+    """One or two pictures and a question; in training a few questions in turn."""
+    scenes = [scene(draw, 1 if size < 0.15 else 3)]
     if draw.random() < 0.2 and size > 0.3:
-        second = scene(draw, 2)
-        pictures.append(paint(draw, second))
-        parts.append({"type": "image"})
-        which = draw.randrange(2)
-        questions = [f"What is in the {('first', 'second')[which]} picture?"]
-        answer = listed((first, second)[which])
-    else:
-        questions, answer = question_on(draw, first)
-    parts.append({"type": "text", "text": draw.choice(questions)})
-    talk = [{"role": "user", "content": parts}, {"role": "assistant", "content": answer}]
-    return Sample("images", talk, "Look at the picture." if draw.random() < 0.5 else None, images=pictures)
+        scenes.append(scene(draw, 2))
+    grounds = [draw.choice(list(GROUNDS)) for _ in scenes]
+    talk = []
+    for _ in range(1 if draw.held_out else draw.randint(1, 5)):
+        if len(scenes) == 1:
+            question, answer = question_on(draw, scenes[0], grounds[0])
+        else:
+            which = draw.randrange(2)
+            question, answer = f"What is in the {('first', 'second')[which]} picture?", listed(scenes[which])
+        talk += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    talk[0]["content"] = [{"type": "image"}] * len(scenes) + [{"type": "text", "text": talk[0]["content"]}]
+    think = "Look at the picture." if draw.random() < 0.5 else None
+    return Sample("images", talk, think, images=[paint(draw, *one) for one in zip(scenes, grounds)])

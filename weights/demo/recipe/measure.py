@@ -50,9 +50,11 @@ def bigrams(count=4000):
 
 
 def note_routing(model, start, length, histogram, repeats):
+    """histogram [2, layers, experts]: of whole dialogues, and of their answers alone."""
     for i, layer in enumerate(model.model["language_model"].layers):
         chosen = layer.mlp.chosen[start:length]
-        histogram[i] += torch.bincount(chosen.reshape(-1), minlength=histogram.shape[1])
+        for counts, part in zip(histogram[:, i], (layer.mlp.chosen[:length], chosen)):
+            counts += torch.bincount(part.reshape(-1), minlength=len(counts))
         same = (chosen[1:, :, None] == chosen[:-1, None, :]).any(-1).float()
         repeats[i].append(same.mean().item() if len(same) else 0.0)
 
@@ -67,7 +69,7 @@ def main():
     model.load_state_dict(load_state(args.weights))
     text = model.config["text_config"]
     layers, experts = text["num_hidden_layers"], text["num_experts"]
-    histogram, repeats = torch.zeros(layers, experts, dtype=torch.long), defaultdict(list)
+    histogram, repeats = torch.zeros(2, layers, experts, dtype=torch.long), defaultdict(list)
     table, total = bigrams(), Counter()
     for skill, samples in sorted(held_out(args.count, list(SKILLS)).items()):
         if skill not in SKILLS:
@@ -83,12 +85,13 @@ def main():
         total += hits
         report(SKILLS[skill], hits)
     report("overall", total)
-    print("\nlayer  least used  most used  (1 = even share)  repeated from the token before")
-    for i, row in enumerate(histogram):
-        share = row * experts / row.sum()
-        print(f"{i:5}  {share.min():10.2f}  {share.max():9.2f}  {100 * sum(repeats[i]) / len(repeats[i]):47.1f} %")
-    print("\nhistogram, one line a layer:")
-    for row in histogram.tolist():
+    print("\nlayer | least and most used expert, 1 is an even share: dialogues | answers alone | repeated from the token before")
+    share = histogram * experts / histogram.sum(-1, keepdim=True)
+    for i, (whole, part) in enumerate(share.transpose(0, 1)):
+        again = 100 * sum(repeats[i]) / len(repeats[i])
+        print(f"| {i} | {whole.min():.2f} | {whole.max():.2f} | {part.min():.2f} | {part.max():.2f} | {again:.1f} % |")
+    print("\nhistogram of dialogues, one line a layer:")
+    for row in histogram[0].tolist():
         print(" ".join(map(str, row)))
 
 

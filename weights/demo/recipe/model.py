@@ -142,7 +142,7 @@ class Layer(nn.Module):
     def forward(self, x, seq):
         mixer = self.self_attn if self.kind == "full_attention" else self.linear_attn
         x = x + mixer(self.input_layernorm(x), seq)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        return x + self.mlp(self.post_attention_layernorm(x), seq["learned"])
 
 
 class Mtp(nn.Module):
@@ -177,7 +177,8 @@ class Demo(nn.Module):
         self.mtp = Mtp(text)
         for name, p in self.named_parameters():
             if p.dim() == 2:
-                nn.init.normal_(p, std=0.02 if "embed" not in name else 0.5)
+                seen = "visual" in name  # no norm follows the tower: it has to begin at the size of the words' embeddings
+                nn.init.normal_(p, std=0.5 if "embed_tokens" in name else p.shape[1] ** -0.5 if seen else 0.02)
 
     def embed(self, ids, images=None):
         x = self.model["language_model"].embed_tokens(ids)
@@ -186,12 +187,13 @@ class Demo(nn.Module):
             x = x.masked_scatter((ids == self.config["image_token_id"]).unsqueeze(-1), seen.to(x.dtype))
         return x
 
-    def sequence(self, place, positions):
-        """What the layers need to know of packed rows: places in the documents, their lengths, the rotations."""
+    def sequence(self, place, positions, learned=None):
+        """What the layers need to know of packed rows: places in the documents, their lengths, the rotations, what is learned."""
         text = self.config["text_config"]
         starts = (place.reshape(-1) == 0).nonzero().squeeze(1)
         lengths = torch.diff(starts, append=torch.tensor([place.numel()])).tolist()
-        return {"place": place, "lengths": lengths, "rope": rope_tables(positions, text["rope_parameters"], text["head_dim"])}
+        rope = rope_tables(positions, text["rope_parameters"], text["head_dim"])
+        return {"place": place, "lengths": lengths, "rope": rope, "learned": learned}
 
     def forward(self, embedded, seq):
         """Returns the hidden states after the final norm: what lm_head and the MTP block read."""

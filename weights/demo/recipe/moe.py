@@ -101,15 +101,19 @@ class Moe(nn.Module):
         self.shared_expert = Shared(c["hidden_size"], c["shared_expert_intermediate_size"])
         self.shared_expert_gate = nn.Linear(c["hidden_size"], 1, bias=False)
 
-    def forward(self, x):
+    def forward(self, x, learned=None):
+        """`learned` [B, T] is 1 at what the assistant writes: the experts are to be even over all and over that part."""
         flat = x.reshape(-1, x.shape[-1])
         with torch.autocast("cpu", enabled=False):
             chance = F.linear(flat.float(), self.gate.weight).softmax(-1)
         weight, experts = chance.topk(self.top, -1)
         weight = weight / weight.sum(-1, keepdim=True)
         routed, sizes = self.experts(flat, weight, experts)
-        share = sizes / sizes.sum()
-        self.balance = len(sizes) * (share * chance.mean(0)).sum()
+        self.balance = len(sizes) * (sizes / sizes.sum() * chance.mean(0)).sum()
+        if learned is not None:
+            mine = learned.reshape(-1, 1)
+            taken = torch.zeros_like(chance).scatter(1, experts, mine.expand_as(experts)).sum(0) / (self.top * mine.sum())
+            self.balance = (self.balance + len(sizes) * (taken * (chance * mine).sum(0) / mine.sum()).sum()) / 2
         self.chosen = experts
         y = routed + torch.sigmoid(self.shared_expert_gate(flat)) * self.shared_expert(flat)
         return y.view_as(x)

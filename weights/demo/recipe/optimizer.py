@@ -2,7 +2,9 @@
 
 import torch
 
-BY_ADAM = ("embed_tokens", "lm_head", "mlp.gate.", "shared_expert_gate", "in_proj_a", "in_proj_b", "pos_embed")
+BY_ADAM = ("embed_tokens", "lm_head", "mlp.gate.", "shared_expert_gate", "in_proj_a", "in_proj_b", "visual")
+RATE, VISUAL_RATE = 3e-3, 1e-4  # no norm follows the tower, and under Muon its output outgrew the words' embeddings tenfold
+PIXEL_RATE = 1e-5  # 1,536 pixels of like colour add up, so that a common step of each would be a leap of their sum
 
 
 def orthogonal(g, steps=5):
@@ -23,8 +25,10 @@ class Optimizer:
         self.names = {id(p): n for n, p in named}
         self.matrices = [p for n, p in named if p.dim() in (2, 3) and "conv1d" not in n and not any(k in n for k in BY_ADAM)]
         mine = {id(p) for p in self.matrices}
+        rates = {id(p): PIXEL_RATE if "patch_embed" in n else VISUAL_RATE if "visual" in n else RATE for n, p in named}
         rest = [p for _, p in named if id(p) not in mine]
-        self.adam = torch.optim.Adam(rest, lr=3e-3, betas=(0.9, 0.97), fused=True)
+        groups = [{"params": [p for p in rest if rates[id(p)] == r], "rate": r} for r in (RATE, VISUAL_RATE, PIXEL_RATE)]
+        self.adam = torch.optim.Adam(groups, betas=(0.9, 0.97), fused=True)
         self.momentum = [torch.zeros_like(p) for p in self.matrices]
         self.split = {id(p) for n, p in named if "gate_up_proj" in n}
 
@@ -38,7 +42,7 @@ class Optimizer:
     def step(self, scale):
         """`scale` in 0..1 follows the schedule."""
         for group in self.adam.param_groups:
-            group["lr"] = 3e-3 * scale
+            group["lr"] = group["rate"] * scale
         self.adam.step()
         same = {}
         for p, m in zip(self.matrices, self.momentum):
@@ -67,6 +71,6 @@ class Optimizer:
         for p, m in zip(self.matrices, self.momentum):
             if self.names[id(p)] in state:
                 m.copy_(state[self.names[id(p)]]["momentum"])
-        for p in self.adam.param_groups[0]["params"]:
+        for p in (p for group in self.adam.param_groups for p in group["params"]):
             if self.names[id(p)] in state:
                 self.adam.state[p] = state[self.names[id(p)]]

@@ -56,25 +56,37 @@ def identity(draw, size):
     return ask("identity", question, answer, think if draw.random() < 0.6 else None)
 
 
-def add_steps(a, b):
-    """Column by column from the right: what to write and what to carry."""
+def digits(a, b):
+    """The digits of both numbers, column by column from the right."""
+    return [(a // 10**i % 10, b // 10**i % 10) for i in range(max(len(str(a)), len(str(b))))]
+
+
+def add_columns(a, b):
     steps, carry = [], 0
-    for place in range(max(len(str(a)), len(str(b)))):
-        x, y = a // 10**place % 10, b // 10**place % 10
+    for x, y in digits(a, b):
         total = x + y + carry
-        steps.append(f"{x}+{y}+{carry}={total}: write {total % 10}, carry {total // 10}")
+        steps.append(f"{x}+{y}{'+1' * carry}={total}")
         carry = total // 10
-    return "\n".join(steps)
+    return ", ".join(steps)
 
 
-def take_steps(a, b):
+def take_columns(a, b):
     steps, borrow = [], 0
-    for place in range(len(str(a))):
-        x, y = a // 10**place % 10, b // 10**place % 10
+    for x, y in digits(a, b):
         rest = x - y - borrow
-        steps.append(f"{x}-{y}-{borrow}={rest}: write {rest % 10}, borrow {int(rest < 0)}")
+        steps.append(f"{'1' * (rest < 0)}{x}-{y}{'-1' * borrow}={rest % 10}")
         borrow = int(rest < 0)
-    return "\n".join(steps)
+    return ", ".join(steps)
+
+
+def compare(a, b):
+    """Digit by digit from the left, up to the first that differs."""
+    steps = []
+    for x, y in digits(a, b)[::-1]:
+        steps.append(f"{x}{'=' if x == y else '>' if x > y else '<'}{y}")
+        if x != y:
+            break
+    return ", ".join(steps)
 
 
 def pair_key(kind, a, b):
@@ -83,12 +95,14 @@ def pair_key(kind, a, b):
 
 
 def one_sum(draw, size):
-    kind = draw.choices("+-x", [4, 4, 2])[0]
+    kind = draw.choices("+-x", [4, 4, 2] if draw.held_out else [3, 6, 2])[0]
 
     def pair():
         if kind == "x":
             return draw.randint(0, 12), draw.randint(0, 12)
         digits = draw.choice([1, 2, 3, 3] if size > 0.3 else [1, 1, 2, 2, 3])
+        if not draw.held_out and draw.random() < 0.04:
+            return (draw.randint(0, 10**digits - 1),) * 2  # alike numbers are rare and have steps of their own
         return draw.randint(0, 10**digits - 1), draw.randint(0, 10 ** draw.choice([digits, digits, max(1, digits - 1)]) - 1)
 
     return kind, *draw.until(pair, lambda ab: pair_key(kind, *ab))
@@ -97,47 +111,76 @@ def one_sum(draw, size):
 def worked(kind, a, b):
     """(answer, how it is worked out)"""
     if kind == "+":
-        return a + b, add_steps(a, b)
+        return a + b, add_columns(a, b)
     if kind == "x":
-        return a * b, f"{a} x {b // 10 * 10} = {a * (b // 10 * 10)}, {a} x {b % 10} = {a * (b % 10)}: {a * b}"
-    return a - b, take_steps(a, b) if a >= b else f"{a} is less than {b}: negative\n{take_steps(b, a)}"
+        return a * b, f"{a} x {b} = {a * b}" if b < 10 else f"{a} x 10 = {a * 10}, {a} x {b - 10} = {a * (b - 10)}"
+    columns = f", {take_columns(max(a, b), min(a, b))}" if a != b else ""
+    return a - b, compare(a, b) + columns
+
+
+SIGNS_OF = {"+": ["+", " + ", " plus "], "-": ["-", " - ", " minus "], "x": ["x", " * ", " times "]}
+
+
+def asked_sums(draw, sums):
+    way = draw.randrange(3)
+    text = ", ".join(f"{a}{SIGNS_OF[kind][way]}{b}" for kind, a, b in sums)
+    return draw.choice(["{}", "What is {}?", "{} = ?", "Calculate {}.", "How much is {}?", "{}?"]).format(text)
 
 
 def arithmetic(draw, size):
-    """One sum with or without thinking; in training also several at once, which teaches more for each token."""
-    thinks = draw.random() < 0.4
-    many = 1 if thinks or draw.held_out or draw.random() < 0.4 else draw.randint(2, 6)
-    sums = [one_sum(draw, size) for _ in range(many)]
-    signs = {"+": ["+", " + ", " plus "], "-": ["-", " - ", " minus "], "x": ["x", " * ", " times "]}
-    way = draw.randrange(3)
-    text = ", ".join(f"{a}{signs[kind][way]}{b}" for kind, a, b in sums)
-    question = draw.choice(["{}", "What is {}?", "{} = ?", "Calculate {}.", "How much is {}?", "{}?"]).format(text)
-    done = [worked(*one) for one in sums]
-    answer = ", ".join(str(value) for value, _ in done)
-    return ask("sums_think" if thinks else "sums", question, answer, done[0][1] if thinks else None)
+    """Sums with or without thinking; in training several at once or one after the other, to learn more for each token."""
+    if draw.random() < 0.6:
+        sums = [one_sum(draw, size) for _ in range(1 if draw.held_out else draw.choice([1, 1, 2, 3]))]
+        done = [worked(*one) for one in sums]
+        think = "\n".join(steps for _, steps in done)
+        return ask("sums_think", asked_sums(draw, sums), ", ".join(str(value) for value, _ in done), think)
+
+    def turn():
+        kind, a, b = one = one_sum(draw, size)
+        value, steps = worked(*one)
+        direct = kind == "x" or max(a, b) < 10
+        return asked_sums(draw, [one]), str(value) if direct else f"{steps}: {value}", None
+
+    return in_turns(draw, "sums", turn, 8)
+
+
+def in_turns(draw, skill, turn, most):
+    """Some questions of one kind in one dialogue, at most `most`; one where it is held out. turn() -> (question, answer, think)"""
+    *before, last = (turn() for _ in range(1 if draw.held_out else draw.randint(1, most)))
+    question, answer, think = last
+    return ask(skill, question, answer, think if draw.random() < 0.5 else None, history=[t[:2] for t in before])
 
 
 def lists(draw, size):
-    count = draw.randint(2, 3 + int(4 * size))
-    words = draw.distinct(count, draw.thing if draw.random() < 0.8 else draw.name)
-    kind = draw.choices(["repeat", "reverse", "sort", "count", "spell"], [5, 3, 3, 2, 3])[0]
-    joined = ", ".join(words)
+    return in_turns(draw, "lists", lambda: list_task(draw, size), 4)
+
+
+def list_task(draw, size):
+    words = draw.distinct(draw.randint(2, 3 + int(4 * size)), draw.thing if draw.random() < 0.8 else draw.name)
+    kind = draw.choices(["repeat", "reverse", "sort", "count", "spell"], [5, 4, 4, 2, 4])[0]
     if kind == "spell":
-        word = words[0]
-        question = draw.choice(["Spell {}.", "Spell the word {}.", "How do you spell {}?", "Letters of {}?"]).format(word)
-        return ask("lists", question, " ".join(word), "One letter at a time." if draw.random() < 0.5 else None)
-    forms = {
+        words = words[: 1 if draw.held_out else draw.randint(1, 3)]
+    joined = ", ".join(words)
+    questions, answer, think = {
         "repeat": (["Repeat: {}", "Say this again: {}", "Copy this list: {}", "Repeat after me: {}"], joined, "The same again."),
         "reverse": (["Reverse: {}", "Reverse this list: {}", "Say this backwards: {}"], ", ".join(words[::-1]), "From the last to the first."),
-        "sort": (["Sort: {}", "Sort from a to z: {}", "Put in order: {}"], ", ".join(sorted(words, key=str.lower)), None),
-        "count": (["Count: {}", "How many words: {}", "How many things are in this list: {}"], str(count), None),
-    }
-    questions, answer, think = forms[kind]
-    if kind == "sort":
-        think = ", ".join(f"{w[0].lower()} {w[1].lower()} {w}" for w in words)
-    elif kind == "count":
-        think = ", ".join(f"{i} {w}" for i, w in enumerate(words, 1))
-    return ask("lists", draw.choice(questions).format(joined), answer, think if draw.random() < 0.6 else None)
+        "sort": (
+            ["Sort: {}", "Sort from a to z: {}", "Put in order: {}"],
+            ", ".join(sorted(words, key=str.lower)),
+            ", ".join(f"{w[0].lower()} {w[1].lower()} {w}" for w in words),
+        ),
+        "count": (
+            ["Count: {}", "How many words: {}", "How many things are in this list: {}"],
+            str(len(words)),
+            ", ".join(f"{i} {w}" for i, w in enumerate(words, 1)),
+        ),
+        "spell": (
+            ["Spell {}.", "Spell the word {}.", "How do you spell {}?", "Letters of {}?"],
+            ", ".join(" ".join(w) for w in words),
+            "One letter at a time.",
+        ),
+    }[kind]
+    return draw.choice(questions).format(joined), answer, think
 
 
 def facts(draw):
@@ -225,16 +268,20 @@ SIGNS = dict(zip("red blue green yellow black white".split(), "🔴 🔵 🟢 �
 
 
 def languages(draw, size):
+    return in_turns(draw, "languages", lambda: translation(draw, size), 4)
+
+
+def translation(draw, size):
     """A few words from one language into another; combinations are split, since single words have to be learned."""
     table = draw.choice([NUMBERS, HUES, WEEK])
     length = len(table["English"].split())
 
     def pick():
         pair = draw.sample(list(table), 2) if draw.random() < 0.5 else ("English", draw.choice(list(table)[1:]))
-        return *pair, draw.sample(range(length), draw.randint(2, 2 + int(3 * size)))
+        return *pair, draw.sample(range(length), draw.randint(2, 2 + int(3 * size) if draw.held_out else 6))
 
     source, target, chosen = draw.until(pick)
-    said, answer = ([table[x].split()[i] for i in chosen] for x in (source, target))
+    said, answer, plain = ([table[x].split()[i] for i in chosen] for x in (source, target, "English"))
     if table is HUES and draw.random() < 0.35:
         answer = [f"{w} {SIGNS[HUES['English'].split()[i]]}" for w, i in zip(answer, chosen)]
         question = f"Say in {target} with emoji: {', '.join(said)}"
@@ -244,21 +291,22 @@ def languages(draw, size):
         question = f"Numbers in {target}: " + ", ".join(str(i + 1) for i in chosen)
     else:
         question = draw.choice([f"In {target}: {', '.join(said)}", f"Say in {target}: {', '.join(said)}", f"Translate to {target}: {', '.join(said)}"])
-    return ask("languages", question, ", ".join(answer), f"From {source} to {target}." if draw.random() < 0.5 else None)
+    return question, ", ".join(answer), f"In English: {', '.join(plain)}."
 
 
 def lookup(draw, size):
-    """One key of a list of up to a hundred lines."""
-    long = draw.held_out or draw.random() < 0.08 * size
-    count = draw.randint(3, 100 if long else 5 + int(35 * size))
+    """A key of a list of up to a hundred lines, answered with its whole line; in training several, over several turns."""
+    count = draw.randint(3, 100 if draw.held_out else draw.choice([8, 8, 30, 30 + int(70 * size)]))
     keys = draw.distinct(count, draw.word)
     values = [f"{draw.choice(COLOURS)} {draw.randint(10, 99)}" if draw.random() < 0.5 else draw.word() for _ in keys]
-    lines = "\n".join(f"{k}: {v}" for k, v in zip(keys, values))
-    asked = draw.sample(range(count), 1 if draw.held_out else draw.randint(1, 3))
+    whole = [f"{k}: {v}" for k, v in zip(keys, values)]
+    lines = "\n".join(whole)
+    first = draw.random() < 0.5
     turns = []
-    for n, i in enumerate(asked):
-        question = draw.choice(["What is the value of {}?", "Look up {}.", "Which value has {}?", "{}?"]).format(keys[i])
-        first = f"{lines}\n\n{question}" if draw.random() < 0.5 else f"{question}\n\n{lines}"
-        turns.append((question if n else first, values[i]))
-    think = f"{keys[asked[-1]]}: {values[asked[-1]]}" if draw.random() < 0.5 else None
-    return ask("lookup", *turns[-1], think, history=turns[:-1])
+    for n in range(1 if draw.held_out else draw.randint(1, 6)):
+        asked = draw.sample(range(count), 1 if draw.held_out else draw.randint(1, 3))
+        question = draw.choice(["What is the value of {}?", "Look up {}.", "Which value has {}?", "{}?"]).format(", ".join(keys[i] for i in asked))
+        if n == 0:
+            question = f"{lines}\n\n{question}" if first else f"{question}\n\n{lines}"
+        turns.append((question, ", ".join(whole[i] for i in asked)))
+    return ask("lookup", *turns[-1], "Find the line." if draw.random() < 0.5 else None, history=turns[:-1])

@@ -83,6 +83,8 @@ def write_configs(folder, skipped):
     }
     pixels = {"size": {"shortest_edge": 64 * 64, "longest_edge": 256 * 256}}
     dump(folder / "preprocessor_config.json", common | pixels | {"image_processor_type": "Qwen2VLImageProcessorFast"})
+    frames = {"size": {"shortest_edge": 64 * 64, "longest_edge": 16 * 256 * 256}, "fps": 2, "min_frames": 4, "max_frames": 768}
+    dump(folder / "video_preprocessor_config.json", common | frames | {"video_processor_type": "Qwen3VLVideoProcessor"})
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if folder != chat.HOME:
             (folder / name).write_bytes((chat.HOME / name).read_bytes())

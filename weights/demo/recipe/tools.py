@@ -73,9 +73,9 @@ KINDS = ["string", "integer", "number", "boolean", "enum", "array", "object", "p
 
 def random_tool(draw, size):
     """A made-up function and one way to ask for it: (schema, request, name, arguments)."""
-    noun = draw.choice(NOUNS) if not draw.held_out and draw.random() < 0.4 else draw.word()
+    noun = draw.choice(NOUNS) if not draw.held_out and draw.random() < 0.2 else draw.word()
     verb = draw.choice(VERBS)
-    names = draw.sample(PARAMS, 3) if not draw.held_out and draw.random() < 0.5 else draw.distinct(3, draw.word)
+    names = draw.sample(PARAMS, 3) if not draw.held_out and draw.random() < 0.2 else draw.distinct(3, draw.word)
     names = names[: draw.randint(1, 1 + int(2 * size))]
     kinds = [draw.choice(KINDS if size > 0.1 else KINDS[:4]) for _ in names]
     properties = {key: schema_of(draw, kind) for key, kind in zip(names, kinds)}
@@ -117,7 +117,7 @@ def refill(draw, tool):
 
 
 def pick_tools(draw, size, count):
-    made_up = draw.held_out or draw.random() < 0.7
+    made_up = draw.held_out or draw.random() < 0.85
     found = []
     while len(found) < count:
         one = random_tool(draw, size) if made_up else known_tool(draw, None)
@@ -131,7 +131,7 @@ def call(name, arguments):
 
 
 def tools(draw, size):
-    kind = draw.choices(["tool", "tool_two", "tool_none", "tool_answer"], [5, 2, 1, 2.5])[0]
+    kind = draw.choices(["tool", "tool_two", "tool_none", "tool_answer"], [5, 4, 1.7, 1.5])[0]
     if kind == "tool_two" and size < 0.2:
         kind = "tool"
     want = 2 if kind == "tool_two" else 1
@@ -165,25 +165,35 @@ def result(draw):
 
 
 def past(draw, size, found):
-    """Earlier rounds with the same schemas: more to learn from one long system turn."""
+    """Earlier rounds with the same schemas, some in vain: more to learn from one long system turn."""
     talk = []
-    for _ in range(draw.choice([0, 1, 2])):
-        tool = draw.choice(found)
-        talk += request_and_call([refill(draw, tool)]) + result(draw)[1]
+    for _ in range(draw.choice([0, 0, 1, 2, 3])):
+        if draw.random() < 0.2:
+            talk += unknown(draw, found)
+        else:
+            talk += request_and_call([refill(draw, draw.choice(found))]) + result(draw)[1]
     return talk
+
+
+def unknown(draw, found):
+    """A request that none of the functions serves."""
+    other = random_tool(draw, 0)
+    while any(other[2] == tool[2] for tool in found):
+        other = random_tool(draw, 0)
+    request = other[1][:1].upper() + other[1][1:]
+    return [{"role": "user", "content": request}, {"role": "assistant", "content": "I have no function for that."}]
 
 
 def no_tool(draw, size, found, history):
     """A request none of the functions serves, or a question that needs none."""
     if draw.random() < 0.5:
-        question, answer = draw.choice([("Who are you?", "I am the demo model of deltapage, a small assistant that runs in this service."), ("Hello!", "Hello! How can I help you?")])
         word = draw.word()
-        question = draw.choice([question, f"Repeat: {word}"])
-        answer = word if question.startswith("Repeat") else answer
+        question, answer = draw.choice([
+            ("Who are you?", "I am the demo model of deltapage, a small assistant that runs in this service."),
+            ("Hello!", "Hello! How can I help you?"),
+            (f"Repeat: {word}", word),
+        ])
+        talk = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     else:
-        other = random_tool(draw, 0)
-        question, answer = other[1][:1].upper() + other[1][1:], "I have no function for that."
-        found = [t for t in found if t[2] != other[2]]
-    think = "No function fits." if draw.random() < 0.6 else None
-    talk = history + [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return Sample("tool_none", talk, think, [t[0] for t in found])
+        talk = unknown(draw, found)
+    return Sample("tool_none", history + talk, "No function fits." if draw.random() < 0.6 else None, [t[0] for t in found])

@@ -13,7 +13,7 @@ import torch.multiprocessing as mp
 from torch.nn import functional as F
 
 import chat
-from data import Packer, any_sample
+from data import NAMES, Packer, any_sample
 from fp8 import rounded
 from model import Demo
 from optimizer import Optimizer
@@ -29,18 +29,17 @@ def load_config():
 
 
 def losses(model, batch):
-    """Of the next token, of the draft head on the first row, and of the experts' balance."""
-    seq = model.sequence(batch["place"], batch["positions"])
+    """Of the next token, of the draft head on the first row, of the experts' balance; and [skill]: sum and count of tokens."""
+    learned = (batch["learn"] > 0).float()
+    seq = model.sequence(batch["place"], batch["positions"], learned)
     embedded = model.embed(batch["ids"], batch["images"])
     hidden = model(embedded, seq)
-    first = model.sequence(batch["place"][:1], batch["positions"][:, :1])
+    first = model.sequence(batch["place"][:1], batch["positions"][:, :1], learned[:1])
     drafted = model.mtp(embedded[:1].detach().roll(-1, 1), hidden[:1].detach(), first)
     head = model.lm_head.weight
-    return (
-        token_loss(hidden, head, batch, 1),
-        token_loss(drafted, head.detach(), batch, 2),
-        model.balance() + model.mtp.layers[0].mlp.balance / 8,
-    )
+    token, by_skill = token_loss(hidden, head, batch, 1)
+    draft, _ = token_loss(drafted, head.detach(), batch, 2)
+    return token, draft, model.balance() + model.mtp.layers[0].mlp.balance / 8, by_skill
 
 
 def token_loss(hidden, head, batch, ahead):
@@ -51,12 +50,14 @@ def token_loss(hidden, head, batch, ahead):
     target = batch["ids"][:rows, ahead:].reshape(-1)[chosen]
     logits = F.linear(hidden[:, :-ahead].reshape(-1, hidden.shape[-1])[chosen], head).float()
     each = F.cross_entropy(logits, target, reduction="none")
-    return (each * weight[chosen]).sum() / weight.sum()
+    skill = batch["skill"][:rows, ahead:].reshape(-1)[chosen]
+    by_skill = [torch.bincount(skill, w, len(NAMES)) for w in (each.detach().double(), None)]
+    return (each * weight[chosen]).sum() / weight.sum(), torch.stack(by_skill)
 
 
 def schedule(done, total):
-    """A short warm-up, then constant, then linear to zero over the last third."""
-    return min(1.0, done / 3e5 + 0.02, max(0.0, (total - done) / (0.33 * total)))
+    """A short warm-up, then constant, then linear to zero over the last quarter."""
+    return min(1.0, done / 3e5 + 0.02, max(0.0, (total - done) / (0.25 * total)))
 
 
 def budget(args):
@@ -92,10 +93,10 @@ def worker(rank, args):
         layer.forward = torch.compile(layer.forward, dynamic=False)
     log = Log(args.out / "log.jsonl", done) if rank == 0 else None
     step = 0
-    while done < (total := budget(args)):
+    while done < min(total := budget(args), args.pause):
         batch = packer.batch(ROWS, LENGTH, min(1.0, done / (0.45 * total)))
         with rounded(model, done > 0.8 * total), torch.autocast("cpu", torch.bfloat16):
-            token, draft, balance = losses(model, batch)
+            token, draft, balance, by_skill = losses(model, batch)
             (token + draft + 0.03 * balance).backward()
         share_gradients(model)
         optimizer.step(schedule(done, total))
@@ -103,8 +104,8 @@ def worker(rank, args):
         done += args.processes * ROWS * LENGTH
         step += 1
         if log:
-            log.add(done, token.item(), draft.item(), balance.item())
-        if step % 100 == 0 or done >= total:
+            log.add(done, by_skill, token.item(), draft.item(), balance.item())
+        if step % 100 == 0 or done >= min(total, args.pause):
             save(model, optimizer, packer, done, args.out, rank)
 
 
@@ -113,15 +114,18 @@ class Log:
 
     def __init__(self, path, done):
         self.file, self.rows, self.since, self.seen = open(path, "a"), [], time.time(), done
+        self.by_skill = 0
 
-    def add(self, done, *values):
+    def add(self, done, by_skill, *values):
         self.rows.append(values)
+        self.by_skill = self.by_skill + by_skill
         if len(self.rows) == 10:
             means = [round(sum(x) / 10, 4) for x in zip(*self.rows)]
             line = {"tokens": done} | dict(zip(("loss", "draft", "balance"), means))
             line |= {"rate": round((done - self.seen) / (time.time() - self.since)), "time": round(time.time())}
+            line["skills"] = {name: round(total / max(count, 1), 3) for name, (total, count) in zip(NAMES, self.by_skill.T.tolist())}
             print(json.dumps(line), file=self.file, flush=True)
-            self.rows, self.since, self.seen = [], time.time(), done
+            self.rows, self.by_skill, self.since, self.seen = [], 0, time.time(), done
 
 
 def resume(model, optimizer, packer, folder, rank):
@@ -146,6 +150,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("/var/tmp/demo-train"))
     parser.add_argument("--tokens", type=float, default=24e6)
+    parser.add_argument("--pause", type=float, default=float("inf"), help="tokens after which to stop before the end, on the same plan")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--port", type=int, default=29511)
     args = parser.parse_args()
