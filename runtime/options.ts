@@ -1,5 +1,6 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
+import { PRODUCT_VARIANTS } from "../shaders/common/variants.ts";
 import { MAX_AHEAD } from "./engine/pace.ts";
 import type { ReadAheadMode } from "./experts/read_ahead.ts";
 import type { ExpertIo } from "./experts/read_way.ts";
@@ -28,6 +29,11 @@ export interface EngineOptions {
   readonly chunkRows: number;
   /** Folder that may be written to; null writes nothing. */
   readonly cacheDir: string | null;
+  /**
+   * How products of few rows are computed: the name of a variant; `measure` times all; `auto` takes what was measured before
+   * in `cacheDir`, else measures on a GPU and takes the usual variant on a software adapter.
+   */
+  readonly kernels: string;
   readonly residency: Residency;
   /**
    * Decode steps that the GPU runs without waiting for the host, while every expert is resident; null chooses as many
@@ -121,6 +127,13 @@ export const OPTION_TABLE: readonly Row[] = [
     help: "folder for measurements worth keeping; nothing is written without it",
   },
   {
+    flag: "kernels",
+    value: "NAME",
+    fallback: "auto",
+    help:
+      "variant of the matrix kernels; auto measures a GPU's once, measure also a software adapter's",
+  },
+  {
     flag: "residency",
     value: "MODE",
     fallback: "auto",
@@ -171,6 +184,7 @@ export const OPTION_TABLE: readonly Row[] = [
   },
 ];
 
+const KERNELS = ["auto", "measure", ...PRODUCT_VARIANTS.map(({ name }) => name)];
 const LOOK_AHEADS = ["auto", "on", "slots", "off"] as const satisfies readonly ReadAheadMode[];
 const EXPERT_IOS = ["auto", "pread", "cached", "mmap"] as const satisfies readonly ExpertIo[];
 const RESIDENCIES = ["auto", "resident", "host", "paged"] as const satisfies readonly Residency[];
@@ -200,6 +214,7 @@ export function parseOptions(
       maxWaiting: integer("queue", 0, 100_000),
       chunkRows: integer("chunk", 1, 8192),
       cacheDir: text("cache-dir"),
+      kernels: parseChoice("kernels", values.get("kernels")!, KERNELS),
       residency: parseChoice("residency", values.get("residency")!, RESIDENCIES),
       runAhead: text("run-ahead") === "auto" ? null : integer("run-ahead", 1, MAX_AHEAD),
       expertIo: parseChoice("expert-io", values.get("expert-io")!, EXPERT_IOS),

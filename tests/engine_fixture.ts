@@ -17,6 +17,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   maxWaiting: 64,
   chunkRows: 512,
   cacheDir: null,
+  kernels: "auto",
   residency: "auto",
   runAhead: 1,
   expertIo: "auto",

@@ -5,7 +5,7 @@ import type { ExpertPager } from "../experts/pager.ts";
 import type { ReadAhead } from "../experts/read_ahead.ts";
 import { chooseReadWay, type ReadChoice, readChoiceLine } from "../experts/read_way.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { KernelCache } from "../gpu/kernel.ts";
+import type { KernelCache } from "../gpu/kernel.ts";
 import { Program } from "../gpu/program.ts";
 import { Readback, syncReadbackWorks } from "../gpu/readback.ts";
 import { allocateCaches, cacheSizes, type LayerCaches, pagesPerArena } from "../model/caches.ts";
@@ -25,6 +25,7 @@ import type { MemoryPlan } from "../plan.ts";
 import { KEPT_PASTS } from "../plan_input.ts";
 import { GpuCopies } from "../state/gpu_copies.ts";
 import { HybridCache } from "../state/hybrid_cache.ts";
+import { openKernels } from "../tune/kernels.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
 import {
   expertBytes,
@@ -108,9 +109,9 @@ export async function buildRunner(
   const plan = await planModel(site);
   const residency = source && await chooseResidency(site, source, plan.memory);
   onPlan(plan.memory, residency);
+  const kernels = await openKernels(gpu, options, log);
   const placed = await place(site, { source, residency }, plan, onProgress);
   if (placed.reading) log(readChoiceLine(placed.reading));
-  const kernels = new KernelCache(gpu.device);
   const readback = await openReadback(site, plan);
   const stage = placed.source && placed.experts &&
     expertStage(site, placed.source, placed.experts, {

@@ -1,4 +1,6 @@
 /** Compiles kernel specs into pipelines, each once per device. @module */
+import { fp8DecoderConstants } from "../../shaders/common/fp8.ts";
+import { defaultVariant, type ProductVariant } from "../../shaders/common/variants.ts";
 import type { KernelSpec } from "../../shaders/kernel_spec.ts";
 
 /** A compiled kernel. */
@@ -21,8 +23,16 @@ export class KernelCache {
   readonly #kernels = new Map<string, Kernel>();
   readonly #uniforms = new Map<string, GPUBuffer>();
 
-  constructor(device: GPUDevice) {
+  /** How products of few rows are computed: one way for all kernels, or bits would depend on the number of rows. */
+  readonly variant: ProductVariant;
+
+  /** Kernels of a variant, the usual one of the device unless said. */
+  constructor(
+    device: GPUDevice,
+    variant: ProductVariant = defaultVariant(device.adapterInfo.isFallbackAdapter),
+  ) {
     this.#device = device;
+    this.variant = variant;
   }
 
   /** How many pipelines were compiled. */
@@ -68,6 +78,13 @@ export class KernelCache {
     return buffer;
   }
 
+  /** The constants of the variant's decoder, for kernels that have it: unknown constants are refused. */
+  #decoderOf({ source }: KernelSpec): Readonly<Record<string, number>> {
+    const constants = fp8DecoderConstants(this.variant.decoder);
+    const isThere = Object.keys(constants).every((name) => source.includes(`override ${name}:`));
+    return isThere ? constants : {};
+  }
+
   #compile(spec: KernelSpec): Kernel {
     const access = Object.values(spec.bindings);
     const storage = access.filter((a) => a !== "uniform").length;
@@ -93,7 +110,7 @@ export class KernelCache {
       compute: {
         module: this.#device.createShaderModule({ label: spec.name, code: spec.source }),
         entryPoint: "main",
-        constants: spec.constants,
+        constants: { ...this.#decoderOf(spec), ...spec.constants },
       },
     });
     return { spec, pipeline, layout };

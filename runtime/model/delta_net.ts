@@ -110,7 +110,7 @@ function addShortSegments(
   const sizes = {
     ...shape,
     ...(norm
-      ? { norm: { parts: squareParts(norm, program.kernels.software), mostRows: DECODE_ROWS } }
+      ? { norm: { parts: squareParts(norm, program.kernels.variant), mostRows: DECODE_ROWS } }
       : {}),
   };
   const buffers = {

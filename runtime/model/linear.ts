@@ -1,5 +1,6 @@
 /** Adds the product of a placed matrix to a program. @module */
 import { productCut, squareBlock, tileOf } from "../../shaders/common/products.ts";
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import { ceilDiv, type StepShape } from "../../shaders/kernel_spec.ts";
 import {
   matmul,
@@ -64,21 +65,21 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
         (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulTileGrid(shape, cut, s) : [0, 0, 0],
       );
     }
-    const { software } = program.kernels;
+    const { software, variant } = program.kernels;
     for (const tile of [1, 4, 8] as const) {
       // Whether a step of so many rows is one for this kernel.
       const takes = (count: number) =>
         count >= fewestRows && count <= DECODE_ROWS && tileOf(count, software) === tile;
       if (!COUNTS.some(takes)) continue;
-      const cut = productCut(tile, software);
+      const cut = productCut(tile, variant);
       const { norm = null, next = null } = io;
       const sizes = program.kernels.uniform(matmulSizes({
         ...shape,
-        ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
-        ...(next ? { nextParts: squareParts(next, software) } : {}),
+        ...(norm ? { norm: { parts: squareParts(norm, variant), epsilon: norm.epsilon } } : {}),
+        ...(next ? { nextParts: squareParts(next, variant) } : {}),
       }));
       program.add(
-        next ? matmulResidual(shape, cut, squareBlock(software)) : matmul(shape, cut),
+        next ? matmulResidual(shape, cut, squareBlock(variant)) : matmul(shape, cut),
         {
           ...{ step, codes, scales: scales ?? codes, x, y, sizes, squares: norm?.squares ?? x },
           ...(next ? { norm: next.weight, scaled: next.scaled, next_squares: next.squares } : {}),
@@ -90,8 +91,8 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
 }
 
 /** Into how many parts the squares of a row of this norm are summed, rounded up to whole quads. */
-export function squareParts({ width }: Pick<SplitNorm, "width">, software: boolean): number {
-  return 4 * ceilDiv(width, 4 * squareBlock(software));
+export function squareParts({ width }: Pick<SplitNorm, "width">, variant: ProductVariant): number {
+  return 4 * ceilDiv(width, 4 * squareBlock(variant));
 }
 
 /** The numbers of rows that are few. */

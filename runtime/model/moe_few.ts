@@ -36,11 +36,11 @@ export interface FewExperts {
  * for the sum and, for several rows, one that lists the pairs by expert.
  */
 export function addFewRows(program: Target, parts: MoeParts, few: FewExperts): void {
-  const { software } = program.kernels;
+  const { variant } = program.kernels;
   const { norm, next } = parts;
   const normed = {
-    ...(norm ? { norm: { parts: squareParts(norm, software), epsilon: norm.epsilon } } : {}),
-    nextParts: squareParts(next, software),
+    ...(norm ? { norm: { parts: squareParts(norm, variant), epsilon: norm.epsilon } } : {}),
+    nextParts: squareParts(next, variant),
   };
   const shapes = few.shapes.map((shape) => ({ ...shape, ...normed }));
   const fused = shapes.length === 1;
@@ -76,7 +76,7 @@ function addList(program: Target, { step, weights, scratch }: MoeParts, few: Few
 }
 
 function addGateUp(program: Target, parts: MoeParts, chunk: Chunk): void {
-  const cut = fewCut(program.kernels.software);
+  const cut = fewCut(program.kernels.variant);
   const { x, norm, scratch } = parts;
   for (const rows of ["one", "several"] as const) {
     program.add(
@@ -97,7 +97,7 @@ function addDown(
   parts: MoeParts,
   { rows, ...chunk }: Chunk & { readonly rows: FewRows },
 ): void {
-  const cut = fewCut(program.kernels.software);
+  const cut = fewCut(program.kernels.variant);
   const { scratch } = parts;
   program.add(
     fewDown(chunk.shape.format, rows, cut),
@@ -112,10 +112,10 @@ function addDown(
 
 /** Adds down and sum of one row in one kernel, where the pool is one buffer. */
 function addDownSum(program: Target, parts: MoeParts, chunk: Chunk): void {
-  const { software } = program.kernels;
+  const { software, variant } = program.kernels;
   const { h, next, scratch } = parts;
   const { shape } = chunk;
-  const cut = productCut(1, software);
+  const cut = productCut(1, variant);
   program.add(
     downSumExperts(shape.format, cut, { ...shape, parallel: !software }),
     {
@@ -138,7 +138,7 @@ function addSum(
   { shape, from }: { readonly shape: ExpertShape; readonly from: number },
 ): void {
   program.add(
-    sumExperts(squareBlock(program.kernels.software)),
+    sumExperts(squareBlock(program.kernels.variant)),
     {
       step,
       y: scratch.expertOut!,

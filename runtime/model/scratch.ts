@@ -1,5 +1,6 @@
 /** Buffers that a step works in: sized for the largest step at start, shared by all layers. @module */
 import { ROW, SEGMENT, STEP } from "../../shaders/common/step.ts";
+import { defaultVariant } from "../../shaders/common/variants.ts";
 import type { GpuMemory } from "../gpu/memory.ts";
 import { aheadScratch } from "./ahead.ts";
 import { attentionScratch } from "./attention.ts";
@@ -80,7 +81,7 @@ export function scratchSizes(
       hidden: maxRows * hidden * 4,
       normed: maxRows * hidden * 4,
       // For the smallest blocks of any device.
-      squares: DECODE_ROWS * squareParts({ width: hidden }, false) * 4,
+      squares: DECODE_ROWS * squareParts({ width: hidden }, defaultVariant(false)) * 4,
       mixed: maxRows * Math.max(deltaWidth, attentionWidth) * 4,
       mixerOut: maxRows * Math.max(values, heads) * 4,
       headHidden: DECODE_ROWS * hidden * 4,

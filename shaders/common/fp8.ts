@@ -1,6 +1,17 @@
 /** e4m3fn codes on the host, and how kernels decode them. @module */
 import { bf16ToNumber } from "./bf16.ts";
 
+/** The ways in which kernels decode a code, all to the same bits; what fp8.wgsl says of them. */
+export const FP8_DECODERS = ["pairs", "shift", "safe"] as const;
+
+/** One of them. */
+export type Fp8Decoder = typeof FP8_DECODERS[number];
+
+/** The override constant of a decoder: for every kernel that has the FP8 snippet. */
+export function fp8DecoderConstants(decoder: Fp8Decoder): Readonly<Record<string, number>> {
+  return { FP8_DECODE: FP8_DECODERS.indexOf(decoder) };
+}
+
 /** The value of one e4m3fn code (0-255); NaN for 0x7f and 0xff. */
 export function fp8ToNumber(code: number): number {
   const sign = code & 0x80 ? -1 : 1;

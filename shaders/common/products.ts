@@ -1,9 +1,19 @@
 /** How the kernels for matrix products are cut. @module */
+import lanesMemory from "./lanes_memory.wgsl" with { type: "text" };
+import lanesSubgroup from "./lanes_subgroup.wgsl" with { type: "text" };
 import rowFactor from "./row_factor.wgsl" with { type: "text" };
 import source from "./products.wgsl" with { type: "text" };
+import type { ProductVariant } from "./variants.ts";
 
 /** WGSL text of the shared inner part; it needs a format's snippet and the kernel's `codes` and `x`. */
-export const PRODUCTS_WGSL: string = source;
+export function productsWgsl(cut: Pick<ProductCut, "reduce">): string {
+  return lanesWgsl(cut) + source;
+}
+
+/** WGSL text that adds up the sums of the lanes of a group; it needs `LANES`. */
+export function lanesWgsl({ reduce }: Pick<ProductCut, "reduce">): string {
+  return reduce === "subgroups" ? lanesSubgroup : lanesMemory;
+}
 
 /** WGSL text of the second half of a norm that is cut in two; it needs `PRODUCTS_WGSL` and the kernel's `squares`. */
 export const ROW_FACTOR_WGSL: string = rowFactor;
@@ -14,23 +24,19 @@ export const PRODUCT_THREADS = 32;
 /** Rows of x that one reading of the weights serves. */
 export type TileRows = 1 | 4 | 8;
 
-/** The cut of a product kernel. Only `lanes` decides the order of a sum, so only `lanes` changes bits. */
+/** The cut of a product kernel. `lanes` and `reduce` decide the order of a sum, hence bits; the others do not. */
 export interface ProductCut {
   /** Threads that share a row of W: a power of two, 4 to 32. */
   readonly lanes: number;
+  readonly reduce: ProductVariant["reduce"];
   /** Rows of W that a thread multiplies at a time: 8 or 16. */
   readonly outputs: number;
   readonly tile: TileRows;
 }
 
-/**
- * The cut for so many rows. On a GPU many lanes keep many loads in flight; a CPU that runs shaders wants long stretches
- * a lane and large register tiles, because a load costs it more than ten multiplications.
- */
-export function productCut(tile: TileRows, software: boolean): ProductCut {
-  return software
-    ? { tile, lanes: 4, outputs: tile === 1 ? 8 : 16 }
-    : { tile, lanes: 32, outputs: 8 };
+/** The cut of a variant for so many rows. */
+export function productCut(tile: TileRows, { lanes, outputs, reduce }: ProductVariant): ProductCut {
+  return { tile, lanes, outputs: tile === 1 ? 8 : outputs, reduce };
 }
 
 /** The tile for so many rows, up to 16: a CPU reads the weights as seldom as it can, a GPU has no registers for more. */
@@ -45,8 +51,8 @@ export function rowsOfCut({ lanes, outputs }: ProductCut): number {
 }
 
 /** Columns whose squares are summed together by the kernels that write rows: what one of them writes of a single row. */
-export function squareBlock(software: boolean): number {
-  return rowsOfCut(productCut(1, software));
+export function squareBlock(variant: ProductVariant): number {
+  return rowsOfCut(productCut(1, variant));
 }
 
 /** The override constants of `ROW_FACTOR_WGSL`: a CPU, whose lanes have long stretches, would rather load than wait. */

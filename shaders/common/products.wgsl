@@ -1,7 +1,8 @@
 // The inner part of every product y = W x: a workgroup of 32 threads multiplies OUTPUTS rows of W a lane group with
 // TILE rows of x. LANES neighbouring threads share a group and take every LANES-th unit, so that they read
 // neighbouring bytes; each keeps the sums of all OUTPUTS x TILE results in registers, a vec4 for four rows of W.
-// A sum has one order, whatever OUTPUTS and TILE are: a row of x has the same bits alone and among others.
+// A sum has one order, whatever OUTPUTS and TILE are: a row of x has the same bits alone and among others. The sums of a
+// group are added up by lanes_memory.wgsl or lanes_subgroup.wgsl.
 
 override LANES: u32;   // 4 to 32
 override OUTPUTS: u32; // 8 or 16
@@ -101,7 +102,8 @@ fn keep(block: u32, thread: u32, sums: Sums) {
   }
 }
 
-fn keep_row(place: u32, thread: u32, value: vec4<f32>) {
+fn keep_row(place: u32, thread: u32, sum: vec4<f32>) {
+  let value = lanes_total(sum);
   let at = (place * THREADS + thread) * 4u;
   partial[at] = value.x;
   partial[at + 1u] = value.y;
@@ -113,6 +115,6 @@ fn keep_row(place: u32, thread: u32, value: vec4<f32>) {
 fn total(output: u32, tile_row: u32, group: u32) -> f32 {
   let at = ((output / 4u * TILE + tile_row) * THREADS + group * LANES) * 4u + output % 4u;
   var sum = 0.0;
-  for (var lane = 0u; lane < LANES; lane++) { sum += partial[at + lane * 4u]; }
+  for (var lane = 0u; lane < kept_lanes(); lane++) { sum += partial[at + lane * 4u]; }
   return sum;
 }

@@ -5,7 +5,7 @@ import {
   cutConstants,
   factorConstants,
   type ProductCut,
-  PRODUCTS_WGSL,
+  productsWgsl,
   ROW_FACTOR_WGSL,
   rowsOfCut,
 } from "../common/products.ts";
@@ -45,12 +45,12 @@ export interface MatmulShape {
 
 /**
  * The kernel for one format and cut. Buffers: codes and scales of W (codes again where the format has no scales), x
- * and y f32, `sizes` from `matmulSizes`, squares f32 [rows, parts] where the shape has a norm (else any), parts in whole quads. A row has the same bits whatever its neighbours, with any cut of equal lanes.
+ * and y f32, `sizes` from `matmulSizes`, squares f32 [rows, parts] where the shape has a norm (else any), parts in whole quads. A row has the same bits whatever its neighbours, with any cut of equal lanes and reduction.
  */
 export function matmul({ format, scaleRows = 128 }: MatmulShape, cut: ProductCut): KernelSpec {
   return {
     name: `matmul_${format}_${cut.tile}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + matrix +
+    source: STEP_WGSL + FORMATS[format].snippet + productsWgsl(cut) + ROW_FACTOR_WGSL + matrix +
       source +
       store,
     bindings: BINDINGS,
@@ -77,7 +77,7 @@ export function matmulResidual(
   }
   return {
     name: `matmul_residual_${format}_${cut.tile}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + ROW_FACTOR_WGSL + matrix +
+    source: STEP_WGSL + FORMATS[format].snippet + productsWgsl(cut) + ROW_FACTOR_WGSL + matrix +
       source + storeResidual,
     bindings: { ...BINDINGS, norm: "read", scaled: "read_write", next_squares: "read_write" },
     constants: {

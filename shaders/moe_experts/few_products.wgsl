@@ -69,14 +69,14 @@ fn add_four(start: FewSums, at: vec4<u32>, scale: vec4<f32>, a: Unit, b: Unit, c
 
 fn keep_four(half: u32, thread: u32, sums: FewSums) {
   let at = half * TILE * THREADS + thread;
-  partial[at] = sums.a;
-  partial[at + THREADS] = sums.b;
-  partial[at + 2u * THREADS] = sums.c;
-  partial[at + 3u * THREADS] = sums.d;
+  partial[at] = lanes_total(sums.a);
+  partial[at + THREADS] = lanes_total(sums.b);
+  partial[at + 2u * THREADS] = lanes_total(sums.c);
+  partial[at + 3u * THREADS] = lanes_total(sums.d);
 }
 
 fn keep_one(half: u32, thread: u32, sum: vec4<f32>) {
-  partial[half * TILE * THREADS + thread] = sum;
+  partial[half * TILE * THREADS + thread] = lanes_total(sum);
 }
 
 // Leaves the products of `units` units of the rows with x at these quads in `partial`.
@@ -142,6 +142,6 @@ fn multiply(tile: FewTile, rows: FewRows, starts: vec4<u32>, units: u32, thread:
 fn total_four(half: u32, place: u32, group: u32) -> vec4<f32> {
   let at = (half * TILE + place) * THREADS + group * LANES;
   var sum = vec4<f32>();
-  for (var lane = 0u; lane < LANES; lane++) { sum += partial[at + lane]; }
+  for (var lane = 0u; lane < kept_lanes(); lane++) { sum += partial[at + lane]; }
   return sum;
 }

@@ -4,9 +4,15 @@
  * @module
  */
 import { type FormatName, FORMATS } from "../common/formats.ts";
-import { PRODUCT_THREADS, productCut, ROW_FACTOR_WGSL } from "../common/products.ts";
+import {
+  lanesWgsl,
+  PRODUCT_THREADS,
+  type ProductCut,
+  ROW_FACTOR_WGSL,
+} from "../common/products.ts";
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
+import type { ProductVariant } from "../common/variants.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import alone from "./few_alone.wgsl" with { type: "text" };
 import down from "./few_down.wgsl" with { type: "text" };
@@ -30,17 +36,15 @@ const TILE_WORDS = 8;
 /** Columns of a workgroup of `sumExperts`. */
 const SUM_COLUMNS = 256;
 
-/** The cut of these kernels. Only `lanes` decides the order of a sum, so only `lanes` changes bits. */
-export interface FewCut {
-  /** Threads that share a row of W: a power of two, 4 to 32. */
-  readonly lanes: number;
+/** The cut of these kernels: sums have the order of a product with as many lanes, reduced alike. */
+export interface FewCut extends Pick<ProductCut, "lanes" | "reduce"> {
   /** Blocks of eight rows of W that a thread multiplies at a time: 1 or 2. */
   readonly blocks: number;
 }
 
-/** The cut for a device, with the lanes of `productCut` for one row. */
-export function fewCut(software: boolean): FewCut {
-  return { lanes: productCut(1, software).lanes, blocks: software ? 2 : 1 };
+/** The cut of a variant. */
+export function fewCut({ lanes, outputs, reduce }: ProductVariant): FewCut {
+  return { lanes, reduce, blocks: outputs / 8 };
 }
 
 /** Bytes of the `list` buffer. */
@@ -89,7 +93,7 @@ export function fewGateUp(format: FormatName, rows: FewRows, cut: FewCut): Kerne
   const gatherers = cut.lanes === PRODUCT_THREADS ? PRODUCT_THREADS : 1;
   return {
     name: `few_gate_up_${format}_${rows}`,
-    source: sourceOf(format, rows) + ROW_FACTOR_WGSL + SILU_WGSL + gateUp,
+    source: sourceOf(format, rows, cut) + ROW_FACTOR_WGSL + SILU_WGSL + gateUp,
     bindings: {
       ...bindingsOf(rows),
       x: "read",
@@ -114,7 +118,7 @@ export function fewGateUpGrid(shape: ExpertShape, cut: FewCut, step: StepShape):
 export function fewDown(format: FormatName, rows: FewRows, cut: FewCut): KernelSpec {
   return {
     name: `few_down_${format}_${rows}`,
-    source: sourceOf(format, rows) + down,
+    source: sourceOf(format, rows, cut) + down,
     bindings: { ...bindingsOf(rows), x: "read", y: "read_write", sizes: "uniform" },
     constants: constantsOf(rows, cut),
   };
@@ -152,8 +156,8 @@ export function sumExpertsGrid({ hidden }: Pick<ExpertShape, "hidden">, step: St
   return [ceilDiv(hidden, SUM_COLUMNS), step.rows, 1];
 }
 
-function sourceOf(format: FormatName, rows: FewRows): string {
-  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + layout + products +
+function sourceOf(format: FormatName, rows: FewRows, cut: FewCut): string {
+  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + layout + lanesWgsl(cut) + products +
     (rows === "one" ? alone : tiles);
 }
 

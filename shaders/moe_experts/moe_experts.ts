@@ -6,7 +6,7 @@ import {
   cutConstants,
   PRODUCT_THREADS,
   type ProductCut,
-  PRODUCTS_WGSL,
+  productsWgsl,
   rowsOfCut,
 } from "../common/products.ts";
 import { STEP_WGSL } from "../common/step.ts";
@@ -63,7 +63,8 @@ export function downSumExperts(
   const { PARTIAL = 0, ...constants } = cutConstants(cut);
   return {
     name: `down_sum_${format}`,
-    source: STEP_WGSL + FORMATS[format].snippet + PRODUCTS_WGSL + SIZES_WGSL + experts + downSum,
+    source: STEP_WGSL + FORMATS[format].snippet + productsWgsl(cut) + SIZES_WGSL + experts +
+      downSum,
     bindings: {
       step: "read",
       ids: "read",

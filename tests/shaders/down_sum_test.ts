@@ -8,6 +8,7 @@ import {
   type ExpertShape,
   expertSizes,
 } from "../../shaders/moe_experts/moe_experts.ts";
+import { defaultVariant } from "../../shaders/common/variants.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
 import { runKernel } from "../gpu.ts";
@@ -52,7 +53,7 @@ type Given = ReturnType<typeof given>;
 function run(
   shape: ExpertShape,
   { pool, stride, ids, x, weights, norm }: Given,
-  { h, outputs, more = 0, cut = productCut(1, true), parallel = false }: {
+  { h, outputs, more = 0, cut = productCut(1, defaultVariant(true)), parallel = false }: {
     readonly h: Float32Array<ArrayBuffer>;
     readonly outputs: Float32Array<ArrayBuffer>;
     readonly more?: number;
@@ -109,8 +110,8 @@ for (const format of ["fp8", "bf16"] as const) {
       const it = given(sizes, rows!);
       const outputs = unwritten(sizes, rows!);
       for (const software of [true, false]) {
-        const cut = productCut(1, software);
-        const block = squareBlock(software);
+        const cut = productCut(1, defaultVariant(software));
+        const block = squareBlock(defaultVariant(software));
         const shape = { ...sizes, nextParts: Math.ceil(hidden! / block) };
         const [one, many] = [
           await run(shape, it, { h: it.h, outputs, cut }),
@@ -144,7 +145,12 @@ Deno.test("downSumExperts() gives the same bits in chunks and in waves as at onc
 });
 
 Deno.test("downSumExperts() refuses cuts that it was not written for", () => {
-  for (const cut of [productCut(4, true), { ...productCut(1, true), lanes: 2 }]) {
+  for (
+    const cut of [productCut(4, defaultVariant(true)), {
+      ...productCut(1, defaultVariant(true)),
+      lanes: 2,
+    }]
+  ) {
     assertThrows(
       () => downSumExperts("fp8", cut, { topK: 2, parallel: false }),
       RangeError,

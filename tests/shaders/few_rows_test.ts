@@ -23,6 +23,7 @@ import {
   expertSizes,
 } from "../../shaders/moe_experts/moe_experts.ts";
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
+import { defaultVariant } from "../../shaders/common/variants.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
 import { runKernel } from "../gpu.ts";
@@ -54,7 +55,7 @@ function shapesOf(layer: Layer, software: boolean): ExpertShape[] {
       chunk,
       moreChunks: chunk < layer.chunks.length - 1,
       norm: { parts: 4, epsilon: 1e-5 },
-      nextParts: Math.ceil(layer.hidden / squareBlock(software)),
+      nextParts: Math.ceil(layer.hidden / squareBlock(defaultVariant(software))),
     };
     firstSlot += slots;
     return shape;
@@ -111,7 +112,7 @@ async function run(
   it: Given,
   {
     software = true,
-    cut = fewCut(software),
+    cut = fewCut(defaultVariant(software)),
     kind = it.ids.length > layer.topK ? "several" : "one",
   }: {
     readonly software?: boolean;
@@ -156,7 +157,7 @@ async function run(
     );
     y = projected.y!.subarray(0, ids.length * hidden);
   }
-  const summed = await runKernel(sumExperts(squareBlock(software)), {
+  const summed = await runKernel(sumExperts(squareBlock(defaultVariant(software))), {
     step,
     y,
     weights,
@@ -208,7 +209,7 @@ for (const format of ["fp8", "bf16"] as const) {
         assertClose(`h, ${name}`, found.h.subarray(0, want.h.length), want.h, 2e-6);
         const scaled = want.h.map((value, i) => value * (1 + it.norm[i % hidden]!));
         assertClose(`scaled, ${name}`, found.scaled.subarray(0, scaled.length), scaled, 2e-6);
-        const block = squareBlock(software);
+        const block = squareBlock(defaultVariant(software));
         const parts = Math.ceil(hidden / block);
         const squares = new Float64Array(rows * parts);
         want.h.forEach((value, i) =>
@@ -229,7 +230,7 @@ Deno.test("few rows of experts give a row the same bits alone and among others, 
     assertEquals(one.y, all.y.slice(row * topK * hidden, (row + 1) * topK * hidden));
     assertEquals(one.h.subarray(0, hidden), all.h.slice(row * hidden, (row + 1) * hidden));
   }
-  for (const cut of [1, 2].map((blocks) => ({ ...fewCut(true), blocks }))) {
+  for (const cut of [1, 2].map((blocks) => ({ ...fewCut(defaultVariant(true)), blocks }))) {
     assertEquals((await run(LAYER, it, { cut })).y, all.y);
   }
 });
@@ -240,7 +241,7 @@ Deno.test("sumExperts() gives the bits of downSumExperts(), and waits for the la
   for (const software of [true, false]) {
     const { act, y, shapes, h, scaled, squares } = await run(layer, it, { software });
     const { step } = stepBuffers([{ rows: 1 }]);
-    const cut = productCut(1, software);
+    const cut = productCut(1, defaultVariant(software));
     const codes = new Uint32Array(it.pool.buffer);
     const sizes = Uint32Array.from(expertSizes(shapes[0]!));
     const { ids, table, weights, norm } = it;
@@ -253,7 +254,7 @@ Deno.test("sumExperts() gives the bits of downSumExperts(), and waits for the la
     assertEquals([fused.h, fused.scaled, fused.squares], [h, scaled, squares]);
     step[STEP.moreWaves] = 1;
     const early = await runKernel(
-      sumExperts(squareBlock(software)),
+      sumExperts(squareBlock(defaultVariant(software))),
       { step, y, weights, h: it.h, norm, sizes, ...room },
       [1, 1, 1],
     );

@@ -11,7 +11,7 @@ import {
   stopValues,
 } from "../../../runtime/model/moe.ts";
 import type { Phase } from "../../../runtime/model/parts.ts";
-import type { FormatName } from "../../../shaders/common/formats.ts";
+import type { ExpertFormat } from "../../../shaders/common/expert_layout.ts";
 import { squareBlock } from "../../../shaders/common/products.ts";
 import { matmulNaive } from "../../../shaders/matmul/naive.ts";
 import { moeCombineNaive } from "../../../shaders/moe_combine/naive.ts";
@@ -35,10 +35,10 @@ interface Block {
   readonly x: Float32Array<ArrayBuffer>;
   readonly h: Float32Array<ArrayBuffer>;
   readonly experts: TestExperts;
-  readonly format: FormatName;
+  readonly format: ExpertFormat;
 }
 
-function block(format: FormatName, sizes: MoeSizes, rows: number): Block {
+function block(format: ExpertFormat, sizes: MoeSizes, rows: number): Block {
   return {
     sizes,
     format,
@@ -118,7 +118,7 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
     width: it.sizes.hidden,
     epsilon: EPSILON,
   };
-  const { software } = newProgram().kernels;
+  const { variant } = newProgram().kernels;
   return {
     sizes: it.sizes,
     maxRows,
@@ -131,7 +131,7 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
       pool: placePool(it.experts, chunkSlots, isPooled(it.sizes)),
     },
     x: place(it.x),
-    norm: { ...next, squares: place(squaresOf(it)), width: PARTS * squareBlock(software) },
+    norm: { ...next, squares: place(squaresOf(it)), width: PARTS * squareBlock(variant) },
     h: place(it.h),
     next,
   };

@@ -16,6 +16,7 @@ import { runKernel } from "../../gpu.ts";
 import { pattern } from "../../pattern.ts";
 import { newProgram, place, placeMatrix, read, run } from "../../placed.ts";
 import { testMatrix } from "../../shaders/weights.ts";
+import { defaultVariant } from "../../../shaders/common/variants.ts";
 import { stepBuffers } from "../../step.ts";
 
 const EPSILON = 1e-5;
@@ -43,7 +44,7 @@ Deno.test("addMatmul() into the residual stream and out of its norm match naive,
       weight: place(weight),
       scaled: place(rows * width),
       squares: place(
-        new Float32Array(rows * squareParts({ width }, newProgram().kernels.software)),
+        new Float32Array(rows * squareParts({ width }, newProgram().kernels.variant)),
       ),
       width,
       epsilon: EPSILON,
@@ -67,8 +68,8 @@ Deno.test("addMatmul() into the residual stream and out of its norm match naive,
 /** One kernel for the residual stream, then one out of its norm, with any cut. */
 async function chain(cut: ProductCut, software: boolean, rows: readonly number[]) {
   const [width, k, n] = [272, 32, 40];
-  const block = squareBlock(software);
-  const parts = squareParts({ width }, software);
+  const block = squareBlock(defaultVariant(software));
+  const parts = squareParts({ width }, defaultVariant(software));
   const into: MatmulShape = { format: "fp8", n: width, k, accumulate: true, nextParts: parts };
   const out: MatmulShape = { format: "fp8", n, k: width, norm: { parts, epsilon: EPSILON } };
   const [w, v] = [testMatrix("fp8", { n: width, k }, 6), testMatrix("fp8", { n, k: width }, 7)];
@@ -105,10 +106,12 @@ async function chain(cut: ProductCut, software: boolean, rows: readonly number[]
 
 Deno.test("a norm cut in two gives a row the same bits alone and among others, with the cuts of any device", async () => {
   for (const software of [true, false]) {
-    const together = await chain(productCut(4, software), software, [...Array(16).keys()]);
+    const together = await chain(productCut(4, defaultVariant(software)), software, [
+      ...Array(16).keys(),
+    ]);
     assertClose("y", together.y, together.want, 4e-6);
     for (const row of [0, 7, 15]) {
-      const alone = await chain(productCut(1, software), software, [row]);
+      const alone = await chain(productCut(1, defaultVariant(software)), software, [row]);
       assertEquals(alone.y, together.y.slice(row * 40, (row + 1) * 40));
     }
   }
