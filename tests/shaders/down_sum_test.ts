@@ -11,7 +11,7 @@ import {
 import { defaultVariant } from "../../shaders/common/variants.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
-import { runKernel } from "../gpu.ts";
+import { gpu, runKernel } from "../gpu.ts";
 import { integers, pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
@@ -157,4 +157,27 @@ Deno.test("downSumExperts() refuses cuts that it was not written for", () => {
       "Cannot sum experts",
     );
   }
+});
+
+const { device, subgroups } = await gpu();
+
+Deno.test({
+  name: "downSumExperts() matches naive where 8 lanes are added up in subgroups",
+  ignore: !subgroups || device.adapterInfo.subgroupMinSize < 8,
+  fn: async () => {
+    const it = given(SHAPE, 3);
+    const cut: ProductCut = { tile: 1, lanes: 8, outputs: 8, reduce: "subgroups" };
+    // Threads of other ranks go on while those of a rank whose expert lies elsewhere wait.
+    const shape = { ...SHAPE, nextParts: Math.ceil(SHAPE.hidden / 32) };
+    for (const parallel of [false, true]) {
+      const half = await run(
+        { ...shape, slots: 2, moreChunks: true },
+        it,
+        { h: it.h, outputs: unwritten(SHAPE, 3), cut, parallel },
+      );
+      const last = { ...shape, firstSlot: 2, slots: 4 };
+      const { h } = await run(last, it, { h: it.h, outputs: half.outputs!, cut, parallel });
+      assertClose(`parallel: ${parallel}`, h!, it.want, 2e-6);
+    }
+  },
 });
