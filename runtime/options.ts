@@ -154,7 +154,7 @@ export const OPTION_TABLE: readonly Row[] = [
   {
     flag: "look-ahead",
     value: "MODE",
-    fallback: "auto",
+    fallback: "off",
     help:
       "read early what the next layer will probably miss: on, off, slots loads it, auto if it helps",
   },

@@ -21,7 +21,7 @@ export const TEST_OPTIONS: Omit<EngineOptions, "model"> = {
   residency: "auto",
   runAhead: 1,
   expertIo: "auto",
-  lookAhead: "auto",
+  lookAhead: "off",
   warm: null,
 };
 
