@@ -137,8 +137,9 @@ function addSum(
   { step, scratch, h, next }: MoeParts,
   { shape, from }: { readonly shape: ExpertShape; readonly from: number },
 ): void {
+  const block = squareBlock(program.kernels.variant);
   program.add(
-    sumExperts(squareBlock(program.kernels.variant)),
+    sumExperts(block),
     {
       step,
       y: scratch.expertOut!,
@@ -149,7 +150,7 @@ function addSum(
       squares: next.squares,
       sizes: program.kernels.uniform(expertSizes(shape)),
     },
-    gridFor(from, (size) => sumExpertsGrid(shape, size)),
+    gridFor(from, (size) => sumExpertsGrid(shape, block, size)),
   );
 }
 

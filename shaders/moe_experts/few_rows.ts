@@ -33,8 +33,8 @@ const TILE = 4;
 /** Chunks that the layout of the tiles has room for, and words of a tile: as in few_layout.wgsl. */
 const MOST_CHUNKS = 64;
 const TILE_WORDS = 8;
-/** Columns of a workgroup of `sumExperts`. */
-const SUM_COLUMNS = 256;
+/** Threads of a workgroup of `sumExperts`. */
+const SUM_THREADS = 32;
 
 /** The cut of these kernels: sums have the order of a product with as many lanes, reduced alike. */
 export interface FewCut extends Pick<ProductCut, "lanes" | "reduce"> {
@@ -151,9 +151,13 @@ export function sumExperts(block: number): KernelSpec {
   };
 }
 
-/** The grid of `sumExperts`. */
-export function sumExpertsGrid({ hidden }: Pick<ExpertShape, "hidden">, step: StepShape): Grid {
-  return [ceilDiv(hidden, SUM_COLUMNS), step.rows, 1];
+/** The grid of `sumExperts` with blocks of so many columns. */
+export function sumExpertsGrid(
+  { hidden }: Pick<ExpertShape, "hidden">,
+  block: number,
+  step: StepShape,
+): Grid {
+  return [ceilDiv(hidden, SUM_THREADS * block), step.rows, 1];
 }
 
 function sourceOf(format: FormatName, rows: FewRows, cut: FewCut): string {

@@ -157,7 +157,8 @@ async function run(
     );
     y = projected.y!.subarray(0, ids.length * hidden);
   }
-  const summed = await runKernel(sumExperts(squareBlock(defaultVariant(software))), {
+  const block = squareBlock(defaultVariant(software));
+  const summed = await runKernel(sumExperts(block), {
     step,
     y,
     weights,
@@ -166,7 +167,7 @@ async function run(
     scaled: { out: rows * hidden },
     squares: { out: rows * shapes[0]!.nextParts! },
     sizes: Uint32Array.from(expertSizes(shapes[0]!)),
-  }, sumExpertsGrid(layer, { ...size, rows: rows + 1 }));
+  }, sumExpertsGrid(layer, block, { ...size, rows: rows + 1 }));
   const { h: sums, scaled, squares: parts } = summed;
   return { list: list!, act, y, h: sums!, scaled: scaled!, squares: parts!, shapes };
 }
