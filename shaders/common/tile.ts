@@ -21,13 +21,14 @@ export interface TileCut {
 /**
  * The cut for a device. A GPU shares x through workgroup memory; on a CPU that runs shaders a load costs as much as fifty
  * multiplications and a broadcast less than one, if its subgroups have at least 8 threads; and a workgroup that finds
- * nothing to do runs through its code all the same.
+ * nothing to do runs through its code all the same. Mesa's CPU driver gives each core one stretch of the grid, y by y: the
+ * tiles of a pool's buffer, which lie side by side in x, have to be in more than one of them.
  */
 export function tileCut(
   { software, subgroupSize }: { readonly software: boolean; readonly subgroupSize: number },
 ): TileCut {
   return software && subgroupSize >= 8 && subgroupSize % 8 === 0
-    ? { threads: 16, broadcast: true, along: 1 }
+    ? { threads: 16, broadcast: true, along: 2 }
     : { threads: 64, broadcast: false, along: Infinity };
 }
 

@@ -27,17 +27,17 @@ fn weight_rows(slot: u32, n: u32) -> FewRows {
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   if (step.stopped != 0u) { return; }
-  let tile = few_tile(group.y);
+  let tile = few_tile(group.x);
   if (tile.count == 0u) { return; }
   let quads = THREADS / LANES * BLOCKS * 2u; // of a workgroup
-  let n = (group.x * quads + thread / LANES * BLOCKS * 2u) * 4u;
+  let n = (group.y * quads + thread / LANES * BLOCKS * 2u) * 4u;
   multiply(tile, weight_rows(tile.slot, n), tile.pairs * (sizes.dff / 4u), sizes.dff / 16u, thread);
   workgroupBarrier();
   for (var o = thread; o < quads * tile.count; o += THREADS) {
     let quad = o % quads;
     let place = o / quads;
-    if (group.x * quads + quad < sizes.hidden / 4u) {
-      y[tile.pairs[place] * (sizes.hidden / 4u) + group.x * quads + quad] =
+    if (group.y * quads + quad < sizes.hidden / 4u) {
+      y[tile.pairs[place] * (sizes.hidden / 4u) + group.y * quads + quad] =
         total_four(quad % (2u * BLOCKS), place, quad / (2u * BLOCKS));
     }
   }

@@ -32,25 +32,25 @@ fn weight_rows(slot: u32, i: u32) -> FewRows {
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   if (step.stopped != 0u) { return; }
-  let tile = few_tile(group.y);
+  let tile = few_tile(group.x);
   if (tile.count == 0u) { return; }
   if (sizes.parts > 0u) {
     find_factors(0u, step.rows, min(step.rows, MOST_FACTORS), sizes.parts, sizes.hidden, sizes.epsilon, thread);
   }
   let quads = THREADS / LANES * BLOCKS; // of a workgroup
-  let i0 = (group.x * quads + thread / LANES * BLOCKS) * 4u;
+  let i0 = (group.y * quads + thread / LANES * BLOCKS) * 4u;
   multiply(tile, weight_rows(tile.slot, i0), tile.pairs / sizes.top_k * (sizes.hidden / 4u), sizes.hidden / 16u, thread);
   workgroupBarrier();
   for (var o = thread; o < quads * tile.count; o += THREADS) {
     let quad = o % quads;
     let place = o / quads;
-    if (group.x * quads + quad < sizes.dff / 4u) {
+    if (group.y * quads + quad < sizes.dff / 4u) {
       let pair = tile.pairs[place];
       let factor = select(1.0, row_factors[pair / sizes.top_k], sizes.parts > 0u);
       let half = quad % BLOCKS * 2u;
       let gate = factor * total_four(half, place, quad / BLOCKS);
       let up = factor * total_four(half + 1u, place, quad / BLOCKS);
-      act[pair * (sizes.dff / 4u) + group.x * quads + quad] =
+      act[pair * (sizes.dff / 4u) + group.y * quads + quad] =
         vec4<f32>(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w)) * up;
     }
   }

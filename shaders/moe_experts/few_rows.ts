@@ -109,9 +109,12 @@ export function fewGateUp(format: FormatName, rows: FewRows, cut: FewCut): Kerne
   };
 }
 
-/** The grid of `fewGateUp`. */
+/**
+ * The grid of `fewGateUp`. Tiles are its x: Mesa's CPU driver gives each core one stretch of y, where all should find as many
+ * tiles that are there.
+ */
 export function fewGateUpGrid(shape: ExpertShape, cut: FewCut, step: StepShape): Grid {
-  return [ceilDiv(shape.dff, rowsOf(cut) / 2), mostFewTiles(shape, step), 1];
+  return [mostFewTiles(shape, step), ceilDiv(shape.dff, rowsOf(cut) / 2), 1];
 }
 
 /** y[row, rank] = down x[row, rank]; x is `act`, y f32 [rows, topK, hidden], the rest as `fewGateUp`. */
@@ -126,7 +129,7 @@ export function fewDown(format: FormatName, rows: FewRows, cut: FewCut): KernelS
 
 /** The grid of `fewDown`. */
 export function fewDownGrid(shape: ExpertShape, cut: FewCut, step: StepShape): Grid {
-  return [ceilDiv(shape.hidden, rowsOf(cut)), mostFewTiles(shape, step), 1];
+  return [mostFewTiles(shape, step), ceilDiv(shape.hidden, rowsOf(cut)), 1];
 }
 
 /**

@@ -1,4 +1,4 @@
-// Several rows: the y-th workgroups of a chunk take the y-th of the chunk's tiles (few_list.wgsl).
+// Several rows: the workgroups x of a chunk take its x-th tile (few_list.wgsl).
 
 @group(0) @binding(1) var<storage, read> list: array<vec4<u32>>;
 
