@@ -1,5 +1,5 @@
 /** What the memory plan of a model is made from, for the engine at start and for forecasts without a device. @module */
-import { expertLayout } from "../shaders/common/expert_layout.ts";
+import { type ExpertFormat, expertLayout } from "../shaders/common/expert_layout.ts";
 import { int8ScaleCount, type QuantizeShape } from "../shaders/quantize/quantize.ts";
 import { cacheSizes } from "./model/caches.ts";
 import type { ModelConfig } from "./model/config.ts";
@@ -72,9 +72,19 @@ export function planInput(
 function expertsOf(config: ModelConfig, tensors: Iterable<SizedTensor>): PlanInput["experts"] {
   const { mlp, hidden, layers } = config;
   if (mlp.kind === "dense") return null;
-  const format = isQuantised(tensors, "mlp.experts.") ? "fp8" : "bf16";
-  const { stride } = expertLayout({ hidden, dff: mlp.dff, format });
+  const { stride } = expertLayout({ hidden, dff: mlp.dff, format: expertFormat(tensors) });
   return { layers, count: mlp.experts, topK: mlp.topK, stride };
+}
+
+/** How the routed experts are stored. */
+export function expertFormat(tensors: Iterable<SizedTensor>): ExpertFormat {
+  return isQuantised(tensors, "mlp.experts.") ? "fp8" : "bf16";
+}
+
+/** Whether the shared expert of a layer has a slot beside the routed ones: it is like them. */
+export function sharedHasSlot({ mlp }: ModelConfig, tensors: readonly SizedTensor[]): boolean {
+  return mlp.kind === "moe" && mlp.sharedDff === mlp.dff &&
+    isQuantised(tensors, "mlp.experts.") === isQuantised(tensors, "mlp.shared_expert.");
 }
 
 /** The embedding table, where it is not the head as stored. */
@@ -94,12 +104,10 @@ function trunkBytes(
   tensors: readonly SizedTensor[],
   roundsHead: boolean,
 ): number {
-  const { tiedEmbeddings, layers, mlp } = config;
+  const { tiedEmbeddings, layers } = config;
   const experts = expertsOf(config, tensors);
-  // A shared expert like the routed ones has a slot beside them.
-  const slotted = experts !== null && mlp.kind === "moe" && mlp.sharedDff === mlp.dff &&
-    isQuantised(tensors, "mlp.experts.") === isQuantised(tensors, "mlp.shared_expert.");
-  let bytes = slotted ? layers * experts.stride : 0;
+  const slotted = sharedHasSlot(config, tensors);
+  let bytes = slotted ? layers * experts!.stride : 0;
   for (const { name, dtype, shape, byteLength } of tensors) {
     if (/^(mtp|model\.visual)\./.test(name) || name.includes(".mlp.experts.")) continue;
     if (slotted && name.includes(".mlp.shared_expert.")) continue;

@@ -177,8 +177,11 @@ export class Placement {
   }
 }
 
-/** Rows of a slice: all that fit a binding, in whole blocks of scales. */
-function sliceRows(rowBytes: number, maxBinding: number): number {
+/**
+ * Rows of a slice: all that fit a binding, in whole blocks of scales.
+ * @throws {RangeError} if a binding holds less than one block of them
+ */
+export function sliceRows(rowBytes: number, maxBinding: number): number {
   const rows = Math.floor(maxBinding / rowBytes);
   if (rows < SCALE_BLOCK) {
     throw new RangeError(
