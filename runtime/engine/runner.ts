@@ -5,6 +5,7 @@
  */
 import { STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
+import type { Kernel } from "../gpu/kernel.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { type ForwardPrograms, recordLayers } from "../model/forward.ts";
 import { DECODE_ROWS, type Phase, type StepBuffers } from "../model/parts.ts";
@@ -127,6 +128,7 @@ export class GpuRunner implements Runner {
    */
   async warmUp(): Promise<void> {
     const { device, programs, steps, sampling, ahead } = this.#parts;
+    const done = new Set<Kernel>();
     const header = new Uint32Array(STEP.words);
     header[STEP.stopped] = 1;
     device.queue.writeBuffer(steps.step, 0, header);
@@ -142,10 +144,9 @@ export class GpuRunner implements Runner {
       const pass = encoder.beginComputePass();
       const shape = { rows, segments: 1, headRows: Math.min(rows, DECODE_ROWS), maxContext: rows };
       const { embed, head } = programs[phase];
-      embed.record(pass, shape);
-      recordLayers(programs[phase], pass, shape);
-      for (const program of [head, sampling, ahead?.embed, ahead?.advance]) {
-        program?.record(pass, shape);
+      recordLayers(programs[phase], pass, shape, done);
+      for (const program of [embed, head, sampling, ahead?.embed, ahead?.advance]) {
+        program?.record(pass, shape, done);
       }
       pass.end();
       await this.#wait(encoder);

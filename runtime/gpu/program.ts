@@ -39,15 +39,20 @@ export class Program {
     this.#dispatches.push({ kernel, bindGroup: bind(this.#device, kernel, buffers), grid });
   }
 
-  /** Records every dispatch into an open compute pass; returns how many were not empty. */
-  record(pass: GPUComputePassEncoder, shape: StepShape): number {
+  /**
+   * Records every dispatch into an open compute pass; returns how many were not empty. With `done`, only those of kernels
+   * that are not in it, and puts them there.
+   */
+  record(pass: GPUComputePassEncoder, shape: StepShape, done?: Set<Kernel>): number {
     let recorded = 0;
     for (const { kernel, bindGroup, grid } of this.#dispatches) {
+      if (done?.has(kernel)) continue;
       const [x, y, z] = grid(shape);
       if (x * y * z === 0) continue;
       pass.setPipeline(kernel.pipeline);
       pass.setBindGroup(0, bindGroup);
       pass.dispatchWorkgroups(x, y, z);
+      done?.add(kernel);
       recorded++;
     }
     return recorded;

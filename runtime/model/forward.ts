@@ -7,7 +7,7 @@ import { embed, embedGrid } from "../../shaders/embed/embed.ts";
 import { gatherRows, gatherRowsGrid } from "../../shaders/gather_rows/gather_rows.ts";
 import { rmsNorm, rmsNormGrid } from "../../shaders/rms_norm/rms_norm.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
-import type { KernelCache } from "../gpu/kernel.ts";
+import type { Kernel, KernelCache } from "../gpu/kernel.ts";
 import { Program } from "../gpu/program.ts";
 import { addAttention } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
@@ -89,16 +89,18 @@ export function buildForward(
   return { embed: embedding, layers, head };
 }
 
-/** Records all layers into an open pass; returns the dispatches. */
+/** Records all layers into an open pass, or of kernels in `done` nothing; returns the dispatches. */
 export function recordLayers(
   { layers }: ForwardPrograms,
   pass: GPUComputePassEncoder,
   shape: StepShape,
+  done?: Set<Kernel>,
 ): number {
   let dispatches = 0;
   for (const { route, experts, combine } of layers) {
-    dispatches += route.record(pass, shape) + experts.record(pass, shape) +
-      combine.record(pass, shape);
+    for (const program of [route, experts, combine]) {
+      dispatches += program.record(pass, shape, done);
+    }
   }
   return dispatches;
 }
