@@ -157,6 +157,32 @@ Deno.test("deploy/run serve may read where a snapshot's links point", async () =
   assertStringIncludes(comma.err, 'Cannot allow "/a,b"');
 });
 
+Deno.test("deploy/run says in a line what is wrong with an address, a port, a folder or an archive", async () => {
+  const nowhere = "/proc/nowhere/x";
+  for (
+    const [args, line] of [
+      [["serve", "--host", "a b"], 'Cannot listen on "a b"'],
+      [["serve", "--cache-dir", nowhere], `Cannot make the folder "${nowhere}"`],
+      [["pack", nowhere], `Cannot pack into "${nowhere}"`],
+    ] as const
+  ) {
+    const { code, err } = await run("deploy/run", args);
+    assertEquals([code, err.split("\n").length, err.includes(line)], [1, 2, true], err);
+  }
+  // Once Deno refused these itself, with a stack: the server has a line for them.
+  for (const port of ["80x", "", "65536", "999999999999999999999"]) {
+    assert((await permissions(["--port", port])).includes("--allow-net=127.0.0.1"), port);
+  }
+});
+
+Deno.test("deploy/run leaves OpenGL alone, which hung the start where Vulkan was missing", async () => {
+  const backend = { body: `printf %s "$DENO_WEBGPU_BACKEND"` };
+  const wanted = Deno.build.os === "linux" ? "vulkan" : "";
+  assertEquals((await run("deploy/run", ["serve"], backend)).out, wanted);
+  const named = { ...backend, env: { DENO_WEBGPU_BACKEND: "gl" } };
+  assertEquals((await run("deploy/run", ["serve"], named)).out, "gl");
+});
+
 Deno.test("deploy/run passes options and exit codes through", async () => {
   const serve = await run("deploy/run", ["serve", "--vram", "8G", "--context=9"]);
   assert(serve.out.endsWith(`${ROOT}/main.ts\nserve\n--vram\n8G\n--context=9\n`), serve.out);
