@@ -205,7 +205,7 @@ export function parseOptions(
   return {
     engine: {
       model: text("model") ?? demoModel,
-      vram: text("vram"),
+      vram: checkVram(text("vram")),
       maxSequences: integer("max-sequences", 1, 16),
       context: text("context") === null ? null : integer("context", 2, 2 ** 24),
       kv: parseChoice("kv", values.get("kv")!, ["f32", "f16"]),
@@ -231,12 +231,14 @@ export function parseOptions(
   };
 }
 
+const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i;
+
 /**
  * Bytes from `123`, `8G`, `512M`, `64K` (powers of 1024).
  * @throws {OptionError} for anything else
  */
 export function parseSize(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
+  const match = SIZE.exec(text.trim());
   if (!match) {
     throw new OptionError(
       `Cannot read --${flag}: found "${text}", wanted bytes or a size such as 8G`,
@@ -244,6 +246,20 @@ export function parseSize(flag: string, text: string): number {
   }
   const power = " KMGT".indexOf(match[2]!.toUpperCase() || " ");
   return Math.floor(Number(match[1]) * 1024 ** power);
+}
+
+/**
+ * What `--vram` asks for: bytes, or a share of what the device gives.
+ * @throws {OptionError} if it is neither a size nor a percentage
+ */
+export function parseVram(text: string): { readonly bytes: number } | { readonly share: number } {
+  const match = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim());
+  if (!match && SIZE.test(text.trim())) return { bytes: parseSize("vram", text) };
+  const share = match ? Number(match[1]) / 100 : 0;
+  if (share > 0 && share <= 1) return { share };
+  throw new OptionError(
+    `Cannot read --vram: found "${text}", wanted a size such as 8G or a share such as 80%`,
+  );
 }
 
 /** The options as lines of help. */
@@ -265,16 +281,24 @@ function rawValues(
   try {
     flags = parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    throw new OptionError(`Cannot read the options: ${(error as Error).message}`);
+    // The parser's own words; some of them go on with how to pass what begins with a dash.
+    const [reason] = (error as Error).message.split(/\.\s/);
+    throw new OptionError(`Cannot read the options: ${reason}; --help lists them`);
   }
   const values = new Map<string, string>();
   for (const { flag, fallback } of OPTION_TABLE) {
-    const twin = env(`DELTAPAGE_${flag.toUpperCase().replaceAll("-", "_")}`);
-    const platform = flag === "port" ? env("PORT") : undefined;
+    // Where settings are a form to fill in, an empty variable is one that was left out.
+    const twin = env(`DELTAPAGE_${flag.toUpperCase().replaceAll("-", "_")}`) || undefined;
+    const platform = flag === "port" ? env("PORT") || undefined : undefined;
     const value = flags[flag] ?? twin ?? platform ?? fallback;
     if (typeof value === "string") values.set(flag, value);
   }
   return values;
+}
+
+function checkVram(text: string | null): string | null {
+  if (text !== null) parseVram(text);
+  return text;
 }
 
 function parseInteger(flag: string, text: string, min: number, max: number): number {
@@ -310,11 +334,18 @@ function readKeys(file: string | null): readonly string[] {
   try {
     text = Deno.readTextFileSync(file);
   } catch (error) {
-    throw new OptionError(`Cannot read --api-key-file "${file}": ${(error as Error).message}`);
+    const reason = error instanceof Deno.errors.NotFound
+      ? "no such file"
+      : (error as Error).message;
+    throw new OptionError(
+      `Cannot read --api-key-file "${file}": ${reason}, wanted a file with a key a line`,
+    );
   }
   const keys = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== "");
   if (keys.length === 0) {
-    throw new OptionError(`Cannot read --api-key-file "${file}": it holds no key`);
+    throw new OptionError(
+      `Cannot read --api-key-file "${file}": it is empty, wanted a file with a key a line`,
+    );
   }
   return keys;
 }

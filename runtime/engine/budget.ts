@@ -1,6 +1,6 @@
 /** How much GPU memory may be planned with: WebGPU does not tell, so it is asked for or tried. @module */
 import type { Gpu } from "../gpu/device.ts";
-import { OptionError, parseSize } from "../options.ts";
+import { OptionError, parseVram } from "../options.ts";
 
 const GIB = 2 ** 30;
 
@@ -17,24 +17,16 @@ const PROBE_BLOCK = GIB / 2;
  * @throws {OptionError} if `vram` is neither a size nor a percentage, or asks a software adapter for a share
  */
 export async function readBudget(gpu: Gpu, vram: string | null, need: number): Promise<number> {
-  if (vram !== null && !vram.trim().endsWith("%")) return parseSize("vram", vram);
-  const share = vram === null ? 1 : parseShare(vram);
+  const wanted = vram === null ? { share: 1 } : parseVram(vram);
+  if ("bytes" in wanted) return wanted.bytes;
   if (gpu.software) {
     if (vram === null) return SOFTWARE_DEFAULT;
     throw new OptionError(
       `Cannot read --vram: found "${vram}" on a software adapter, wanted a size such as 8G`,
     );
   }
-  const found = await probe(gpu.device, need / (share * USABLE_SHARE));
-  return Math.floor(found * USABLE_SHARE * share);
-}
-
-function parseShare(text: string): number {
-  const percent = Number(text.trim().slice(0, -1));
-  if (percent > 0 && percent <= 100) return percent / 100;
-  throw new OptionError(
-    `Cannot read --vram: found "${text}", wanted a size such as 8G or a share such as 80%`,
-  );
+  const share = wanted.share * USABLE_SHARE;
+  return Math.floor(share * await probe(gpu.device, need / share));
 }
 
 /** Allocates blocks until the device refuses or `limit` bytes are reached; frees them again. */

@@ -107,6 +107,8 @@ Deno.test("deploy/run serve allows what its options and their environment twins 
   });
   assert(twins.includes("--allow-net=[::1]:81"), `${twins}`);
   assert(twins.includes(`--allow-read=${ROOT},/m`), `${twins}`);
+  const empty = await permissions([], { DELTAPAGE_HOST: "", DELTAPAGE_PORT: "", PORT: "" });
+  assert(empty.includes("--allow-net=127.0.0.1:8080"), `${empty}`);
   assert((await permissions(["--port", "0"])).includes("--allow-net=127.0.0.1"));
   const local = await permissions(["--host", "localhost"]);
   assert(local.includes("--allow-net=127.0.0.1:8080"), `${local}`);

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { OptionError, parseOptions, parseSize } from "../../runtime/options.ts";
+import { OptionError, parseOptions, parseSize, parseVram } from "../../runtime/options.ts";
 
 const noEnv = () => undefined;
 
@@ -14,6 +14,19 @@ Deno.test("parseOptions() lets a flag win over its environment twin, and PORT ov
     ({ DELTAPAGE_VRAM: "4G", DELTAPAGE_QUEUE: "3", PORT: "9000" })[name];
   const { engine, server } = parseOptions(["--vram", "8G"], env, "demo");
   assertEquals([engine.vram, engine.maxWaiting, server.port], ["8G", 3, 9000]);
+});
+
+Deno.test("parseOptions() takes an empty variable for one that is not there", () => {
+  const { engine, server } = parseOptions([], () => "", "demo");
+  assertEquals([engine.model, engine.vram, server.port], ["demo", null, 8080]);
+});
+
+Deno.test("parseVram() reads sizes and shares", () => {
+  assertEquals(["8G", "80%", "12.5 %"].map(parseVram), [
+    { bytes: 8 * 2 ** 30 },
+    { share: 0.8 },
+    { share: 0.125 },
+  ]);
 });
 
 Deno.test("parseOptions() names the flag, what was found and what was wanted", () => {
@@ -33,7 +46,10 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
       [["--state-cache", "many"], "wanted bytes or a size such as 8G"],
       [["--api-key-file", "/nonexistent/keys"], 'Cannot read --api-key-file "/nonexistent/keys"'],
       [["--cors-origins", "app.example"], 'Cannot read --cors-origins: found "app.example"'],
-      [["--speed", "11"], "--speed"],
+      [["--vram", "8X"], 'Cannot read --vram: found "8X", wanted a size such as 8G or a share'],
+      [["--vram", "120%"], 'Cannot read --vram: found "120%"'],
+      [["--speed", "11"], "Cannot read the options: Unknown option '--speed'; --help lists them"],
+      [["--vram", "-5G"], "Option '--vram' argument is ambiguous; --help lists them"],
       [["serve"], "serve"],
     ] as const
   ) {
