@@ -53,14 +53,17 @@ export class MappedSource implements ByteSource {
   #closed = false;
   #bytesRead = 0;
 
-  /** @throws {WeightsError} where libc may not be called. @throws whatever `Deno.statSync` throws. */
+  /** @throws {WeightsError} where libc may not be called. @throws whatever `Deno.openSync` throws. */
   constructor(path: string) {
     // Deno does not see what libc opens: this is where its read permission is asked.
     this.size = Deno.statSync(path).size;
     this.path = path;
     this.#libc = libcOrThrow(path);
     this.#file = this.#libc.open(new TextEncoder().encode(path + "\0"), O_RDONLY_CLOEXEC, 0);
-    if (this.#file < 0) throw new WeightsError(`Cannot open "${path}": libc's open refuses it`);
+    if (this.#file < 0) {
+      Deno.openSync(path).close(); // throws, with the reason
+      throw new WeightsError(`Cannot open "${path}": libc's open refuses it`);
+    }
     this.#base = mapWhole(this.#libc, this.#file, this.size);
     this.canHint = this.#libc.fadviseAsync !== null;
     this.ways = [

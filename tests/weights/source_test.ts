@@ -157,3 +157,14 @@ Deno.test("openSource() reads without FFI where it is refused, and says how to a
   const refusal = await child([], "mmap");
   assert(refusal.includes(`allow --allow-ffi=${LIBC_PATHS[0]}`), refusal);
 });
+
+Deno.test("openSource() says why libc would not open a file, which once it kept to itself", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`; // cannot be opened by root either
+  const listener = Deno.listen({ transport: "unix", path });
+  for (const kind of KINDS) {
+    assertThrows(() => openSource(path, kind), WeightsError, "No such device or address");
+  }
+  listener.close();
+  await Deno.remove(folder, { recursive: true });
+});
