@@ -8,7 +8,7 @@ import type { OnRoute } from "./experts/trace.ts";
 import { openGpu } from "./gpu/device.ts";
 import type { EngineOptions } from "./options.ts";
 import { planTable } from "./plan.ts";
-import { openCheckedSnapshot, parameterCount, readSnapshotConfig } from "./snapshot.ts";
+import { modelName, openCheckedSnapshot, parameterCount, readSnapshotConfig } from "./snapshot.ts";
 
 /** An engine that is ready, in the thread that opened it. */
 export interface OpenedEngine {
@@ -53,7 +53,7 @@ export async function openEngine(
   const { config } = readSnapshotConfig(options.model);
   const snapshot = openCheckedSnapshot(options.model, config);
   for (const warning of snapshot.warnings) log(`warning: ${warning}`);
-  const id = options.model.replace(/\/+$/, "").split("/").at(-1)!;
+  const id = modelName(options.model);
   const warmth = config.mlp.kind === "dense" ? null : new Warmth({
     ...options,
     header: { model: id, layers: config.layers, experts: config.mlp.experts },

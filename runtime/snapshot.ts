@@ -1,4 +1,5 @@
 /** Opens and checks everything a snapshot says about its model, before anything is served. @module */
+import { resolve } from "node:path";
 import { expectTensors, openSnapshot, type Snapshot, WeightsError } from "../weights/mod.ts";
 import {
   type GenerationDefaults,
@@ -44,6 +45,16 @@ export function openCheckedSnapshot(folder: string, config: ModelConfig): Snapsh
   return snapshot;
 }
 
+/**
+ * What a snapshot folder is called under /v1/models: its own name, or that of its repository where it lies in a cache as
+ * Hugging Face's tools make it, `models--OWNER--NAME/snapshots/REVISION`.
+ */
+export function modelName(folder: string): string {
+  const parts = resolve(folder).split("/");
+  const repository = parts.at(-2) === "snapshots" ? parts.at(-3)?.split("--") : undefined;
+  return repository?.[0] === "models" ? repository.at(-1)! : parts.at(-1)!;
+}
+
 /** Weights of the text model: elements of all tensors but scales. */
 export function parameterCount(snapshot: Snapshot): number {
   let count = 0;
@@ -56,13 +67,24 @@ export function parameterCount(snapshot: Snapshot): number {
   return count;
 }
 
+function isThere(folder: string): boolean {
+  try {
+    return Deno.statSync(folder).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
 function readJson(folder: string, file: string, fallback?: unknown): unknown {
   let text: string;
   try {
     text = Deno.readTextFileSync(`${folder}/${file}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound && fallback !== undefined) return fallback;
-    throw new WeightsError(`Cannot read "${folder}/${file}": ${(error as Error).message}`);
+    const reason = error instanceof Deno.errors.NotFound
+      ? `no such ${isThere(folder) ? "file" : "folder"}, name the folder of a whole snapshot`
+      : (error as Error).message;
+    throw new WeightsError(`Cannot read "${folder}/${file}": ${reason}`);
   }
   try {
     return JSON.parse(text);

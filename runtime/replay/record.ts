@@ -3,7 +3,7 @@ import { EngineError, type GenerateRequest } from "../contract.ts";
 import { type RoutingTrace, TraceRecorder } from "../experts/trace.ts";
 import { type OpenedEngine, openEngine } from "../open.ts";
 import type { EngineOptions } from "../options.ts";
-import { readSnapshotConfig } from "../snapshot.ts";
+import { modelName, readSnapshotConfig } from "../snapshot.ts";
 
 /** What is generated. */
 export interface RecordRequest {
@@ -27,7 +27,7 @@ export async function recordTrace(
   if (mlp.kind === "dense") {
     throw new RangeError(`Cannot record routing: "${options.model}" has no experts`);
   }
-  const model = options.model.replace(/\/+$/, "").split("/").at(-1)!;
+  const model = modelName(options.model);
   const recorder = new TraceRecorder({ model, layers, experts: mlp.experts, topK: mlp.topK });
   const engine = await openEngine(options, { onRoute: recorder.onRoute });
   try {
