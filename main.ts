@@ -7,11 +7,11 @@
  */
 import { createApp } from "./routes/app.ts";
 import { serve } from "./routes/server.ts";
-import { Planner, TextModel } from "./runtime/mod.ts";
+import { Planner, RemoteText } from "./runtime/mod.ts";
 import { OptionError, optionHelp, type Options, parseOptions } from "./runtime/options.ts";
 import { samplingPresets } from "./runtime/presets.ts";
 import { EngineBroken, RemoteEngine } from "./runtime/remote.ts";
-import { readSnapshotConfig } from "./runtime/snapshot.ts";
+import { modelName, readSnapshotConfig } from "./runtime/snapshot.ts";
 
 const USAGE = `Usage: main.ts serve [options]\n\n${optionHelp()}`;
 
@@ -31,9 +31,11 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
   const folder = engineOptions.model;
   const { config, generation } = readSnapshotConfig(folder);
   const engine = new RemoteEngine(engineOptions);
-  await Promise.race([engine.checked, engine.broken.then((error) => Promise.reject(error))]);
-  const text = await TextModel.load(folder);
-  const modelId = folder.replace(/\/+$/, "").split("/").at(-1)!;
+  const [, text] = await Promise.all([
+    Promise.race([engine.checked, engine.broken.then((error) => Promise.reject(error))]),
+    RemoteText.open(folder),
+  ]);
+  const modelId = modelName(folder);
   const app = createApp(engine, text, {
     modelId,
     stopIds: [...new Set([...generation.eosIds, ...config.eosIds])],
@@ -49,9 +51,9 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
   );
   void showLoading(engine, modelId);
   const served = finished.then(() => engine.close()).then(() => 0);
-  const broken = engine.broken.then((error) => {
+  const broken = Promise.race([engine.broken, text.broken]).then((error) => {
     console.error(`deltapage: ${error.message}`);
-    return error.exitCode;
+    return error instanceof EngineBroken ? error.exitCode : 1;
   });
   return await Promise.race([served, broken]);
 }
@@ -85,5 +87,5 @@ if (import.meta.main) {
 
 function isModelError(error: unknown): error is Error {
   return error instanceof Error &&
-    ["ConfigError", "WeightsError", "TemplateError", "ListenError"].includes(error.name);
+    ["ConfigError", "WeightsError", "TextError", "ListenError"].includes(error.name);
 }

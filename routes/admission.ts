@@ -44,6 +44,16 @@ export class Admission {
     };
   }
 
+  /** Takes a place for as long as `work` takes. @throws {RequestError} 429 when there is no place. */
+  async around<Result>(work: () => Promise<Result>): Promise<Result> {
+    const leave = this.enter();
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
   /** When a place is likely to be free: a mean request's time, shared by those in progress. */
   #retryAfterSeconds(): number {
     const mean = this.#finished === 0 ? 2 : this.#busySeconds / this.#finished;

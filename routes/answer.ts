@@ -9,11 +9,13 @@ const COMMIT_MS = 1000;
 const KEEP_ALIVE_MS = 5000;
 const MAX_ANSWER_MS = 30 * 60 * 1000;
 
-/** An answer to be given: its pieces, and the two forms they can be sent in. */
-export interface Answer<Piece> {
+/** An answer to be given: how it is planned, its pieces, and the two forms they can be sent in. */
+export interface Answer<Plan, Piece> {
   readonly stream: boolean;
+  /** Checks and encodes the prompt. Throws the reason of `signal` once it is aborted. */
+  plan(signal: AbortSignal): Promise<Plan>;
   /** Makes the pieces; ends early, without error, once `signal` is aborted. */
-  run(signal: AbortSignal): AsyncGenerator<Piece>;
+  run(plan: Plan, signal: AbortSignal): AsyncGenerator<Piece>;
   /** Pieces to the values of an event stream. */
   chunks(pieces: AsyncIterable<Piece>): AsyncIterable<unknown>;
   /** Pieces to one JSON body. */
@@ -21,13 +23,13 @@ export interface Answer<Piece> {
 }
 
 /**
- * Gives the answer. The engine's work is aborted as soon as the client goes away, in either form.
+ * Gives the answer. All work for it is aborted as soon as the client goes away, in either form.
  * @throws {RequestError} what comes before the first byte; later errors become an event of the stream.
  */
-export async function give<Piece>(
+export async function give<Plan, Piece>(
   c: Context,
   service: Service,
-  answer: Answer<Piece>,
+  answer: Answer<Plan, Piece>,
 ): Promise<Response> {
   const { keepAliveMs = KEEP_ALIVE_MS, maxAnswerMs = MAX_ANSWER_MS } = service.options;
   const leave = service.admission.enter();
@@ -36,10 +38,11 @@ export async function give<Piece>(
   const signal = AbortSignal.any([c.req.raw.signal, life.signal]);
   // At once: the pieces may be waiting for a client that never reads on.
   signal.addEventListener("abort", leave, { once: true });
-  const pieces = untilAborted(answer.run(signal), signal, () => {
+  const end = () => {
     clearTimeout(timer);
     leave();
-  });
+  };
+  const pieces = untilAborted(answer.run(await planned(answer, signal, end), signal), signal, end);
   if (!answer.stream) return c.json(await answer.whole(pieces));
 
   const values = answer.chunks(await committed(pieces, COMMIT_MS));
@@ -67,6 +70,19 @@ export async function inOrder<T>(
   };
   await Promise.all(Array.from({ length: Math.min(width, tasks.length) }, worker));
   return results;
+}
+
+async function planned<Plan>(
+  answer: { plan(signal: AbortSignal): Promise<Plan> },
+  signal: AbortSignal,
+  onFailure: () => void,
+): Promise<Plan> {
+  try {
+    return await answer.plan(signal);
+  } catch (error) {
+    onFailure();
+    throw error;
+  }
 }
 
 async function* untilAborted<Piece>(

@@ -7,7 +7,7 @@ import type { ChatPiece, ChatPlan } from "./chat_piece.ts";
 import { type ChatBody, chatRequest } from "./chat_schema.ts";
 import { chatChunks, type ChatHead, wholeChat } from "./chat_response.ts";
 import { chatCompletion } from "./chat_response_schema.ts";
-import { conversationOf } from "./conversation.ts";
+import { type Conversation, conversationOf } from "./conversation.ts";
 import { outputLimit } from "./generation.ts";
 import { samplingOf, stopIdsOf, stopStringsOf } from "./sampling.ts";
 import { ERROR_RESPONSES } from "./schema.ts";
@@ -38,17 +38,20 @@ export function mountChatCompletions(app: OpenAPIHono, service: Service): void {
   app.openapi(route, async (c) => {
     const body = c.req.valid("json");
     const model = await readyModel(service);
-    const plan = planOf(service, body, model, ownerOf(c, body.cache_salt));
     const head: ChatHead = {
       id: `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`,
       created: Math.floor(Date.now() / 1000),
       model: service.options.modelId,
-      logprobs: plan.request.logprobs !== undefined,
+      logprobs: body.logprobs ?? false,
       includeUsage: body.stream_options?.include_usage ?? false,
     };
-    return await give<ChatPiece>(c, service, {
+    return await give<ChatPlan, ChatPiece>(c, service, {
       stream: body.stream ?? false,
-      run: (signal) => chatAnswer(service, plan, signal),
+      plan: async (signal) => {
+        const conversation = await conversationOf(service.text, body, signal);
+        return planOf(service, body, conversation, { model, owner: ownerOf(c, body.cache_salt) });
+      },
+      run: (plan, signal) => chatAnswer(service, plan, signal),
       chunks: (pieces) => chatChunks(pieces, head),
       whole: (pieces) => wholeChat(pieces, head),
       // The route's types know JSON only; an event stream is an answer of its own.
@@ -56,9 +59,12 @@ export function mountChatCompletions(app: OpenAPIHono, service: Service): void {
   });
 }
 
-function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: string): ChatPlan {
-  const { text, options } = service;
-  const { encoded, tools } = conversationOf(text, body);
+function planOf(
+  { text, options }: Service,
+  body: ChatBody,
+  { encoded, tools }: Conversation,
+  { model, owner }: { readonly model: ModelInfo; readonly owner: string },
+): ChatPlan {
   const defaults = encoded.startsInThinking ? options.defaults.thinking : options.defaults.instruct;
   const wanted = body.max_completion_tokens ?? body.max_tokens;
   const stop = stopStringsOf(body);
@@ -67,7 +73,7 @@ function planOf(service: Service, body: ChatBody, model: ModelInfo, owner: strin
   return {
     request: {
       tokens: encoded.ids,
-      sampling: samplingOf(body, defaults, { model, tokens: text.tokenizer }),
+      sampling: samplingOf(body, defaults, { model, tokens: text.vocabulary }),
       maxTokens: outputLimit({ field: "messages", tokens: encoded.ids, wanted }, model),
       stopIds: stopIdsOf(body, options.stopIds),
       checkpoints: encoded.checkpoints,

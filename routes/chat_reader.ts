@@ -17,7 +17,7 @@ export class ChatReader {
     this.#service = service;
     this.#plan = plan;
     this.#thinking = plan.startsInThinking;
-    this.#endOfThinking = service.text.tokenizer.idOf("</think>");
+    this.#endOfThinking = service.text.vocabulary.idOf("</think>");
     this.#parser = service.text.createOutput({
       thinking: plan.startsInThinking,
       tools: plan.tools,
@@ -41,8 +41,8 @@ export class ChatReader {
     if (token.id === this.#endOfThinking) this.#thinking = false;
     if (this.#plan.request.stopIds.includes(token.id)) return;
     if (this.#plan.request.logprobs !== undefined) {
-      const { tokenizer } = this.#service.text;
-      this.#logprobs.push(chatLogprob(tokenizer, token, this.#plan.tokensById));
+      const { vocabulary } = this.#service.text;
+      this.#logprobs.push(chatLogprob(vocabulary, token, this.#plan.tokensById));
     }
     yield* this.#deltas(this.#parser.push(token.id));
   }

@@ -95,7 +95,7 @@ class CompletionWriter {
   constructor({ text }: Service, plan: CompletionPlan) {
     this.#plan = plan;
     this.#parser = text.createOutput({ thinking: false, raw: true, stop: plan.stop });
-    this.#logprobs = plan.logprobs ? new LogprobWriter(text.tokenizer, plan.tokensById) : null;
+    this.#logprobs = plan.logprobs ? new LogprobWriter(text.vocabulary, plan.tokensById) : null;
   }
 
   get stopped(): boolean {

@@ -1,12 +1,12 @@
 /** What a plain completion may be asked for, and what it answers: schema, checks and documentation in one. @module */
 import { z } from "@hono/zod-openapi";
 import { usageSchema } from "./chat_response_schema.ts";
-import { SAMPLING_FIELDS } from "./schema.ts";
+import { idList, SAMPLING_FIELDS } from "./schema.ts";
 import { refuseUnbuilt, UNBUILT_COMPLETION, unbuiltNames } from "./unbuilt.ts";
 
 const MAX_PROMPTS = 256;
 
-const idList = z.array(z.int().min(0)).min(1);
+const prompt = idList.refine((ids) => ids.length > 0).openapi({ minItems: 1 });
 
 /** The body of POST /v1/completions. */
 export const completionRequest = z.looseObject({
@@ -14,8 +14,8 @@ export const completionRequest = z.looseObject({
   prompt: z.union([
     z.string(),
     z.array(z.string()).min(1).max(MAX_PROMPTS),
-    idList,
-    z.array(idList).min(1).max(MAX_PROMPTS),
+    prompt,
+    z.array(prompt).min(1).max(MAX_PROMPTS),
   ], {
     error: "wanted text, token ids, or a list of either with 1 to " +
       `${MAX_PROMPTS} prompts, none of them without ids`,

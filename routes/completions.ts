@@ -14,7 +14,7 @@ import { RequestError } from "./errors.ts";
 import { outputLimit } from "./generation.ts";
 import { samplingOf, stopIdsOf, stopStringsOf } from "./sampling.ts";
 import { ERROR_RESPONSES } from "./schema.ts";
-import { readyModel, type Service } from "./service.ts";
+import { readyModel, type Service, type Text } from "./service.ts";
 
 /** What OpenAI generates when nothing is said. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -45,7 +45,6 @@ export function mountCompletions(app: OpenAPIHono, service: Service): void {
   app.openapi(route, async (c) => {
     const body = c.req.valid("json");
     const model = await readyModel(service);
-    const plans = plansOf(service, body, model, ownerOf(c, body.cache_salt));
     const head: CompletionHead = {
       id: `cmpl-${crypto.randomUUID().replaceAll("-", "")}`,
       created: Math.floor(Date.now() / 1000),
@@ -53,9 +52,12 @@ export function mountCompletions(app: OpenAPIHono, service: Service): void {
       includeUsage: body.stream_options?.include_usage ?? false,
     };
     const stream = body.stream ?? false;
-    return await give<CompletionPiece>(c, service, {
+    return await give<CompletionPlan[], CompletionPiece>(c, service, {
       stream,
-      run: (signal) => stream ? oneByOne(service, plans, signal) : together(service, plans, signal),
+      plan: (signal) =>
+        plansOf(service, body, { model, owner: ownerOf(c, body.cache_salt), signal }),
+      run: (plans, signal) =>
+        stream ? oneByOne(service, plans, signal) : together(service, plans, signal),
       chunks: (pieces) => completionChunks(pieces, head),
       whole: (pieces) => wholeCompletion(pieces, head),
       // The route's types know JSON only; an event stream is an answer of its own.
@@ -90,25 +92,31 @@ async function* together(
   yield* (await inOrder(tasks, PROMPTS_AT_ONCE)).flat();
 }
 
-function plansOf(
-  service: Service,
+interface Circumstances {
+  readonly model: ModelInfo;
+  readonly owner: string;
+  readonly signal: AbortSignal;
+}
+
+async function plansOf(
+  { text, options }: Service,
   body: CompletionBody,
-  model: ModelInfo,
-  owner: string,
-): CompletionPlan[] {
-  const { text: { tokenizer }, options } = service;
-  const sampling = samplingOf(body, options.defaults.completion, { model, tokens: tokenizer });
+  { model, owner, signal }: Circumstances,
+): Promise<CompletionPlan[]> {
+  const known = { model, tokens: text.vocabulary };
+  const sampling = samplingOf(body, options.defaults.completion, known);
   const scores = body.logprobs ?? undefined;
   const stop = stopStringsOf(body);
-  return promptsOf(body.prompt).map((prompt, index) => {
+  const plans: CompletionPlan[] = [];
+  for (const prompt of promptsOf(body.prompt)) {
     const tokens = typeof prompt === "string"
-      ? tokenizer.encode(prompt, { special: true })
+      ? await text.encode(prompt, { special: true }, signal)
       : prompt;
     if (tokens.length === 0) throw emptyPrompt();
     const wanted = body.max_tokens ?? DEFAULT_MAX_TOKENS;
     const maxTokens = outputLimit({ field: "prompt", tokens, wanted }, model);
-    return {
-      index,
+    plans.push({
+      index: plans.length,
       request: {
         tokens,
         sampling,
@@ -120,16 +128,23 @@ function plansOf(
         ...(scores === undefined ? {} : { logprobs: scores }),
         ...(scores === undefined || !body.echo ? {} : { promptLogprobs: scores }),
       },
-      echo: body.echo ? textOf(tokenizer, prompt) : null,
+      echo: body.echo ? await textOf(text, prompt, signal) : null,
       logprobs: scores !== undefined,
       tokensById: body.return_tokens_as_token_ids ?? false,
       stop,
-    };
-  });
+    });
+  }
+  return plans;
 }
 
-function textOf(tokenizer: Service["text"]["tokenizer"], prompt: string | number[]): string {
-  return typeof prompt === "string" ? prompt : tokenizer.decode(prompt, { skipSpecial: false });
+async function textOf(
+  text: Text,
+  prompt: string | number[],
+  signal: AbortSignal,
+): Promise<string> {
+  return typeof prompt === "string"
+    ? prompt
+    : await text.decode(prompt, { skipSpecial: false }, signal);
 }
 
 function promptsOf(prompt: CompletionBody["prompt"]): (string | number[])[] {

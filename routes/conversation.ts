@@ -12,11 +12,15 @@ export interface Conversation {
 }
 
 /**
- * Renders and encodes a conversation.
+ * Renders and encodes a conversation, unless `signal` is aborted first.
  * @throws {RequestError} 400 if the model has no chat template, or the template refuses the messages.
  */
-export function conversationOf(text: Text, body: ConversationBody): Conversation {
-  if (text.template === null) {
+export async function conversationOf(
+  text: Text,
+  body: ConversationBody,
+  signal: AbortSignal,
+): Promise<Conversation> {
+  if (!text.hasTemplate) {
     throw new RequestError(
       400,
       "Cannot chat: this model's snapshot has no chat template, use /v1/completions",
@@ -30,7 +34,7 @@ export function conversationOf(text: Text, body: ConversationBody): Conversation
     reasoning_content: message.reasoning_content ?? message.reasoning,
   }));
   try {
-    const encoded = text.encodeChat(messages, { tools, enableThinking });
+    const encoded = await text.encodeChat(messages, { tools, enableThinking }, signal);
     return { encoded, tools };
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;

@@ -98,7 +98,7 @@ function describe(service: Service, model: ModelInfo, created: number) {
       size: model.weightBytes,
       adapter: model.adapter,
       ...(model.residency ? { residency: model.residency } : {}),
-      chat: service.text.template !== null,
+      chat: service.text.hasTemplate,
     },
   };
 }

@@ -10,6 +10,15 @@ const MAX_NESTING = 64;
 
 const stopString = z.string().max(MAX_STOP_LENGTH);
 
+/**
+ * A list of token ids. It is checked by a plain loop: a list of a million ids would keep the library, and with it every
+ * stream, for up to a second.
+ */
+export const idList = z.custom<number[]>(
+  (value) => Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0),
+  "wanted a list of token ids",
+).openapi({ type: "array", items: { type: "integer", minimum: 0 } });
+
 /** Fields of sampling and of limits that chat and plain completions share. */
 export const SAMPLING_FIELDS = {
   model: z.string().max(256).nullish()

@@ -14,24 +14,35 @@ import type { Admission } from "./admission.ts";
 import type { Metrics } from "./metrics.ts";
 import { RequestError } from "./errors.ts";
 
-/** Token ids and text, as far as routes need them. */
+/** What token ids stand for, as far as routes need it. */
 export interface Tokens {
   /** Ids from here on have no text. */
   readonly size: number;
-  /** `special`: whether special tokens written out in `text` become their ids. */
-  encode(text: string, options: { special: boolean }): number[];
-  decode(ids: readonly number[], options: { skipSpecial: boolean }): string;
   /** The bytes that one id stands for; they need not be whole characters. */
   pieceBytes(id: number): Uint8Array;
   idOf(token: string): number | null | undefined;
 }
 
-/** The text side of the model, as far as routes need it. */
+/**
+ * The text side of the model, as far as routes need it. What takes longer the longer a prompt is comes as a promise,
+ * which rejects with the signal's reason once it is aborted.
+ */
 export interface Text {
-  readonly tokenizer: Tokens;
-  /** Null where the snapshot has no chat template: then there is no chat. */
-  readonly template: unknown;
-  encodeChat(messages: readonly ChatMessage[], options: RenderOptions): EncodedChat;
+  readonly vocabulary: Tokens;
+  /** Without a chat template there is no chat. */
+  readonly hasTemplate: boolean;
+  encodeChat(
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+    signal?: AbortSignal,
+  ): Promise<EncodedChat>;
+  /** `special`: whether special tokens written out in `text` become their ids. */
+  encode(text: string, options: { special: boolean }, signal?: AbortSignal): Promise<number[]>;
+  decode(
+    ids: readonly number[],
+    options: { skipSpecial: boolean },
+    signal?: AbortSignal,
+  ): Promise<string>;
   createOutput(options: OutputOptions): OutputParser;
 }
 

@@ -1,10 +1,11 @@
 /** POST /tokenize, /detokenize and /apply-template: what the model sees, for those who debug prompts. @module */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { Admission } from "./admission.ts";
 import { CONVERSATION_FIELDS } from "./chat_schema.ts";
 import { conversationOf } from "./conversation.ts";
 import { RequestError } from "./errors.ts";
-import { ERROR_RESPONSES } from "./schema.ts";
-import type { Service } from "./service.ts";
+import { ERROR_RESPONSES, idList } from "./schema.ts";
+import type { Service, Tokens } from "./service.ts";
 import { bytesOf } from "./token_text.ts";
 
 const tokenizeRequest = z.looseObject({
@@ -49,7 +50,7 @@ const detokenizeRoute = createRoute({
     body: {
       required: true,
       content: {
-        "application/json": { schema: z.looseObject({ tokens: z.array(z.int().min(0)) }) },
+        "application/json": { schema: z.looseObject({ tokens: idList }) },
       },
     },
   },
@@ -85,28 +86,44 @@ const templateRoute = createRoute({
   },
 });
 
+/** Requests for these routes that may be in progress at once. */
+const MAX_AT_ONCE = 64;
+
 /** Mounts the three routes. They need the text side only, so they answer while the model loads. */
-export function mountTokenize(app: OpenAPIHono, { text }: Service): void {
-  const { tokenizer } = text;
-  app.openapi(tokenizeRoute, (c) => {
+export function mountTokenize(app: OpenAPIHono, { text, metrics }: Service): void {
+  const admission = new Admission(MAX_AT_ONCE, () => metrics.rejected("overloaded"));
+  app.openapi(tokenizeRoute, async (c) => {
     const body = c.req.valid("json");
     const content = body.content ?? body.prompt;
     if (content === null || content === undefined) {
       throw new RequestError(400, 'Cannot tokenize: "content" is missing', { param: "content" });
     }
-    const ids = tokenizer.encode(content, { special: body.parse_special ?? true });
-    const tokens = body.with_pieces
-      ? ids.map((id) => ({ id, piece: pieceOf(bytesOf(tokenizer, id)) }))
-      : ids;
+    const special = body.parse_special ?? true;
+    const ids = await admission.around(() => text.encode(content, { special }, c.req.raw.signal));
+    const tokens = body.with_pieces ? withPieces(text.vocabulary, ids) : ids;
     return c.json({ count: ids.length, tokens }, 200);
   });
-  app.openapi(detokenizeRoute, (c) => {
-    const content = tokenizer.decode(c.req.valid("json").tokens, { skipSpecial: false });
+  app.openapi(detokenizeRoute, async (c) => {
+    const { tokens } = c.req.valid("json");
+    const content = await admission.around(() =>
+      text.decode(tokens, { skipSpecial: false }, c.req.raw.signal)
+    );
     return c.json({ content, prompt: content }, 200);
   });
-  app.openapi(templateRoute, (c) => {
-    const { encoded } = conversationOf(text, c.req.valid("json"));
+  app.openapi(templateRoute, async (c) => {
+    const body = c.req.valid("json");
+    const { encoded } = await admission.around(() => conversationOf(text, body, c.req.raw.signal));
     return c.json({ prompt: encoded.prompt, count: encoded.ids.length }, 200);
+  });
+}
+
+/** Each id beside its piece. Long texts repeat themselves: the piece of an id is made once. */
+function withPieces(vocabulary: Tokens, ids: readonly number[]) {
+  const tokens = new Map<number, { readonly id: number; readonly piece: string | number[] }>();
+  return ids.map((id) => {
+    const token = tokens.get(id) ?? { id, piece: pieceOf(bytesOf(vocabulary, id)) };
+    tokens.set(id, token);
+    return token;
   });
 }
 

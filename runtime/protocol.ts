@@ -9,10 +9,13 @@ import type {
 } from "./contract.ts";
 import type { EngineOptions } from "./options.ts";
 
+/** A generation with its ids packed as `packed_ids.ts` does. */
+export type PackedRequest = Omit<GenerateRequest, "tokens"> & { readonly tokens: Float64Array };
+
 /** From the HTTP side to the worker. */
 export type ToWorker =
   | { readonly type: "open"; readonly options: EngineOptions }
-  | { readonly type: "generate"; readonly id: number; readonly request: GenerateRequest }
+  | { readonly type: "generate"; readonly id: number; readonly request: PackedRequest }
   /** `taken`: tokens that the caller has seen; told by itself for a generation that is watched. */
   | { readonly type: "taken"; readonly id: number; readonly taken: number }
   | { readonly type: "cancel"; readonly id: number; readonly taken: number }

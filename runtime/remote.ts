@@ -10,6 +10,7 @@ import {
 } from "./contract.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { EngineOptions } from "./options.ts";
+import { packIds } from "./packed_ids.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 
 /** The part of `Worker` that is used; tests give their own. */
@@ -98,7 +99,8 @@ export class RemoteEngine implements Engine {
       queue.end();
     };
     signal?.addEventListener("abort", abort, { once: true });
-    this.#worker.postMessage({ type: "generate", id, request });
+    const packed = { ...request, tokens: packIds(request.tokens) };
+    this.#worker.postMessage({ type: "generate", id, request: packed });
     let finished = false;
     try {
       for await (const event of queue) {

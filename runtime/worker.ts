@@ -3,8 +3,10 @@ import { EngineError } from "./contract.ts";
 import { type OpenedEngine, openEngine } from "./open.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 import { WeightsError } from "../weights/mod.ts";
+import { DeviceLostError } from "./gpu/loss.ts";
 import { ConfigError } from "./model/config.ts";
 import { OptionError } from "./options.ts";
+import { unpackIds } from "./packed_ids.ts";
 import { PlanError } from "./plan.ts";
 
 declare const self: {
@@ -26,8 +28,9 @@ async function handle(message: ToWorker): Promise<void> {
     case "open":
       return await open(message);
     case "generate": {
-      const { id } = message;
-      return engine?.core.generate(id, message.request, {
+      const { id, request: packed } = message;
+      const request = { ...packed, tokens: unpackIds(packed.tokens) };
+      return engine?.core.generate(id, request, {
         event: (event) => self.postMessage({ type: "event", id, event }),
         fail: ({ code, message }) => self.postMessage({ type: "fail", id, code, message }),
       });
@@ -55,6 +58,9 @@ async function open({ options }: Extract<ToWorker, { type: "open" }>): Promise<v
       log: (line) => console.error(`deltapage: ${line}`),
     });
   } catch (error) {
+    if (error instanceof DeviceLostError) {
+      return self.postMessage({ type: "lost", message: error.message });
+    }
     const wrong = [WeightsError, ConfigError, OptionError, PlanError].some((kind) =>
       error instanceof kind
     );

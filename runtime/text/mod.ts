@@ -2,5 +2,7 @@
 export { NoTokenizerError } from "./no_tokenizer.ts";
 export { ChatTemplate, type PromptPiece, TemplateError } from "./template.ts";
 export { TextModel } from "./text_model.ts";
-export { type AddedToken, Tokenizer } from "./tokenizer.ts";
+export { RemoteText, TextError } from "./remote_text.ts";
+export { Tokenizer } from "./tokenizer.ts";
 export * from "./types.ts";
+export { type AddedToken, Vocabulary } from "./vocabulary.ts";

@@ -2,7 +2,7 @@ import { Detokenizer } from "./detokenizer.ts";
 import { ReasoningSplitter, type SplitSegment } from "./reasoning.ts";
 import { type Marker, MARKER_TEXT, type Segment } from "./segment.ts";
 import { StopStrings } from "./stop_strings.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 import { ToolCallParser } from "./tool_calls.ts";
 import { toolSchemas } from "./tool_schema.ts";
 import type { OutputEvent, OutputOptions, OutputParser } from "./types.ts";
@@ -24,10 +24,10 @@ export class TextOutput implements OutputParser {
   #heldSpace = "";
 
   /** @param makeId Names a call; random unless given. */
-  constructor(tokenizer: Tokenizer, options: OutputOptions, makeId: () => string = randomCallId) {
+  constructor(vocabulary: Vocabulary, options: OutputOptions, makeId: () => string = randomCallId) {
     const { thinking, tools = [], stop = [], parseTools = false, raw = false } = options;
-    this.#detokenizer = new Detokenizer(tokenizer);
-    this.#markers = raw ? new Map() : markerIds(tokenizer, parseTools);
+    this.#detokenizer = new Detokenizer(vocabulary);
+    this.#markers = raw ? new Map() : markerIds(vocabulary, parseTools);
     this.#calls = parseTools && !raw ? new ToolCallParser(toolSchemas(tools), makeId) : null;
     this.#reasoning = new ReasoningSplitter(thinking && !raw);
     this.#stops = new StopStrings(stop);
@@ -114,13 +114,13 @@ function merge(events: readonly OutputEvent[]): OutputEvent[] {
   return merged;
 }
 
-function markerIds(tokenizer: Tokenizer, withCalls: boolean): Map<number, Marker> {
+function markerIds(vocabulary: Vocabulary, withCalls: boolean): Map<number, Marker> {
   const wanted: readonly Marker[] = withCalls
     ? ["think_open", "think_close", "call_open", "call_close"]
     : ["think_open", "think_close"];
   const ids = new Map<number, Marker>();
   for (const marker of wanted) {
-    const id = tokenizer.idOf(MARKER_TEXT[marker]);
+    const id = vocabulary.idOf(MARKER_TEXT[marker]);
     if (id !== undefined) ids.set(id, marker);
   }
   return ids;

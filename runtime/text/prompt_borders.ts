@@ -1,5 +1,5 @@
 import type { PromptPiece } from "./template.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 import type { EncodedChat } from "./types.ts";
 
 /** One turn of a rendered prompt, in token counts from the prompt's start. */
@@ -20,9 +20,9 @@ interface Turn {
 export function promptBorders(
   pieces: readonly PromptPiece[],
   counts: readonly number[],
-  tokenizer: Tokenizer,
+  vocabulary: Vocabulary,
 ): Pick<EncodedChat, "checkpoints" | "startsInThinking"> {
-  const turns = findTurns(pieces, counts, tokenizer);
+  const turns = findTurns(pieces, counts, vocabulary);
   const lastUser = turns.findLastIndex(({ role, isToolResult }) =>
     role === "user" && !isToolResult
   );
@@ -36,17 +36,17 @@ export function promptBorders(
   ].filter((border) => typeof border === "number" && border > 0) as number[];
   return {
     checkpoints: [...new Set(borders)].sort((a, b) => a - b),
-    startsInThinking: endsInThinking(pieces, tokenizer),
+    startsInThinking: endsInThinking(pieces, vocabulary),
   };
 }
 
 function findTurns(
   pieces: readonly PromptPiece[],
   counts: readonly number[],
-  tokenizer: Tokenizer,
+  vocabulary: Vocabulary,
 ): Turn[] {
-  const turnStart = tokenizer.idOf("<|im_start|>");
-  const toolResponse = tokenizer.idOf("<tool_response>");
+  const turnStart = vocabulary.idOf("<|im_start|>");
+  const toolResponse = vocabulary.idOf("<tool_response>");
   const turns: Turn[] = [];
   let position = 0;
   for (const [i, piece] of pieces.entries()) {
@@ -67,9 +67,9 @@ function findTurns(
 }
 
 /** Whether the last thinking tag after the last turn's start is an opening one. */
-function endsInThinking(pieces: readonly PromptPiece[], tokenizer: Tokenizer): boolean {
+function endsInThinking(pieces: readonly PromptPiece[], vocabulary: Vocabulary): boolean {
   const [turnStart, open, close] = ["<|im_start|>", "<think>", "</think>"].map((token) =>
-    tokenizer.idOf(token)
+    vocabulary.idOf(token)
   );
   const last = pieces.findLast((piece) =>
     isToken(piece, open) || isToken(piece, close) || isToken(piece, turnStart)

@@ -1,7 +1,7 @@
 import { templateMessages } from "./messages.ts";
 import { PythonTemplate } from "./python_jinja.ts";
 import { SpecialText } from "./special_text.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 import type { ChatMessage, RenderOptions } from "./types.ts";
 
 /** A stretch of a rendered prompt: text that is encoded as it stands, or one special token. */
@@ -16,23 +16,23 @@ export class TemplateError extends Error {
 export class ChatTemplate {
   readonly #template: PythonTemplate;
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
-  readonly #tokenizer: Tokenizer;
+  readonly #vocabulary: Vocabulary;
   readonly #control: SpecialText;
   readonly #markup: SpecialText;
 
   /** @throws {SyntaxError} if the template is malformed. */
   constructor(
     source: string,
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     config: Readonly<Record<string, unknown>> = {},
   ) {
     this.#template = new PythonTemplate(source);
-    this.#tokenizer = tokenizer;
+    this.#vocabulary = vocabulary;
     this.#tokens = {
       bos_token: tokenText(config.bos_token),
       eos_token: tokenText(config.eos_token),
     };
-    const added = [...tokenizer.added.values()];
+    const added = [...vocabulary.added.values()];
     const all = added.map(({ content }) => content);
     this.#control = new SpecialText(all);
     this.#markup = new SpecialText(
@@ -45,11 +45,11 @@ export class ChatTemplate {
    * Reads `chat_template.jinja`, else the `chat_template` field of `tokenizer_config.json`; null if a
    * snapshot folder has neither. @throws {SyntaxError} if the template or the file is malformed.
    */
-  static async load(dir: string, tokenizer: Tokenizer): Promise<ChatTemplate | null> {
+  static async load(dir: string, vocabulary: Vocabulary): Promise<ChatTemplate | null> {
     const configText = await readIfThere(`${dir}/tokenizer_config.json`);
     const config: Record<string, unknown> = configText === null ? {} : JSON.parse(configText);
     const source = await readIfThere(`${dir}/chat_template.jinja`) ?? config.chat_template;
-    return typeof source === "string" ? new ChatTemplate(source, tokenizer, config) : null;
+    return typeof source === "string" ? new ChatTemplate(source, vocabulary, config) : null;
   }
 
   /**
@@ -84,9 +84,9 @@ export class ChatTemplate {
       if (text !== "") pieces.push({ text: this.#control.restore(text) });
     };
     let start = 0;
-    for (const match of rendered.matchAll(this.#tokenizer.addedPattern ?? /(?!)/g)) {
+    for (const match of rendered.matchAll(this.#vocabulary.addedPattern ?? /(?!)/g)) {
       pushText(rendered.slice(start, match.index));
-      pieces.push({ special: this.#tokenizer.idOf(match[0])! });
+      pieces.push({ special: this.#vocabulary.idOf(match[0])! });
       start = match.index + match[0].length;
     }
     pushText(rendered.slice(start));

@@ -1,6 +1,7 @@
 import { promptBorders } from "./prompt_borders.ts";
 import { TextOutput } from "./output.ts";
-import { NoTokenizer } from "./no_tokenizer.ts";
+import { hasTokenizer, NoTokenizer } from "./no_tokenizer.ts";
+import { finish, type Steps } from "./steps.ts";
 import { ChatTemplate } from "./template.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import type {
@@ -28,7 +29,7 @@ export class TextModel {
    * @throws {TypeError | SyntaxError} if a file of it is malformed.
    */
   static async load(dir: string): Promise<TextModel> {
-    if (!await exists(`${dir}/tokenizer.json`)) return new TextModel(new NoTokenizer(), null);
+    if (!await hasTokenizer(dir)) return new TextModel(new NoTokenizer(), null);
     const tokenizer = await Tokenizer.load(dir);
     return new TextModel(tokenizer, await ChatTemplate.load(dir, tokenizer));
   }
@@ -39,16 +40,30 @@ export class TextModel {
    * @throws {TypeError} if there is no template.
    */
   encodeChat(messages: readonly ChatMessage[], options: RenderOptions = {}): EncodedChat {
+    return finish(this.encodeChatSteps(messages, options));
+  }
+
+  /** The same in steps; rendering is one of them. */
+  *encodeChatSteps(
+    messages: readonly ChatMessage[],
+    options: RenderOptions = {},
+  ): Steps<EncodedChat> {
     if (this.template === null) throw new TypeError("Cannot chat: the model has no chat template");
     const pieces = this.template.render(messages, options);
-    const encoded = pieces.map((piece) =>
-      "special" in piece
-        ? {
-          text: this.tokenizer.decode([piece.special], { skipSpecial: false }),
-          ids: [piece.special],
-        }
-        : { text: piece.text, ids: this.tokenizer.encode(piece.text, { special: false }) }
-    );
+    const encoded: { readonly text: string; readonly ids: readonly number[] }[] = [];
+    for (const piece of pieces) {
+      encoded.push(
+        "special" in piece
+          ? {
+            text: this.tokenizer.decode([piece.special], { skipSpecial: false }),
+            ids: [piece.special],
+          }
+          : {
+            text: piece.text,
+            ids: yield* this.tokenizer.encodeSteps(piece.text, { special: false }),
+          },
+      );
+    }
     return {
       ids: encoded.flatMap(({ ids }) => ids),
       prompt: encoded.map(({ text }) => text).join(""),
@@ -59,15 +74,5 @@ export class TextModel {
   /** A parser for one output of the model. */
   createOutput(options: OutputOptions): OutputParser {
     return new TextOutput(this.tokenizer, options);
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

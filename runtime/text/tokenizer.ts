@@ -1,147 +1,55 @@
 import { Tokenizer as Encoder } from "@huggingface/tokenizers";
-import { bytesToPiece, pieceToBytes } from "./byte_alphabet.ts";
+import { finish, type Steps } from "./steps.ts";
+import { textSlices } from "./text_slices.ts";
+import { Vocabulary } from "./vocabulary.ts";
 
-/** A token that stands outside the vocabulary's merges. */
-export interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  /** Control tokens are special and never printed; markup such as `<think>` is added but not special. */
+/** How text is encoded. */
+export interface EncodeOptions {
+  /** Whether the text of an added token becomes its id; else it is text like any other. */
   readonly special: boolean;
 }
 
-interface TokenizerFile {
-  readonly added_tokens: readonly AddedToken[];
-  readonly model: { readonly vocab: Readonly<Record<string, number>> };
-}
+/** UTF-16 units that are encoded in one step: some ten milliseconds. */
+const SLICE_LENGTH = 8192;
 
 /**
- * Text to token ids and back, from a snapshot's `tokenizer.json` (byte-level BPE). Merging is the
- * library's; splitting at added tokens is done here, because the library cannot leave it out, and
- * decoding is done on bytes here, because the library trims spaces before punctuation.
+ * Text to token ids and back, from a snapshot's `tokenizer.json` (byte-level BPE). Splitting into words and merging are
+ * the library's; splitting at added tokens is done here, because the library cannot leave it out, and
+ * decoding is done on bytes by the vocabulary, because the library trims spaces before punctuation.
  */
-export class Tokenizer {
+export class Tokenizer extends Vocabulary {
   readonly #encoder: Encoder;
-  readonly #pieces: readonly (string | undefined)[];
-  readonly #ids: ReadonlyMap<string, number>;
-  readonly #added: ReadonlyMap<number, AddedToken>;
-  readonly #addedIds: ReadonlyMap<string, number>;
-  readonly #splitter: RegExp | null;
 
   /** Builds a tokenizer from the parsed `tokenizer.json`. @throws {TypeError} if it has another shape. */
   constructor(file: unknown) {
-    const { added_tokens: added, model } = checkFile(file);
+    super(file);
     this.#encoder = new Encoder({ ...(file as object), added_tokens: [] }, {});
-    this.#ids = new Map(Object.entries(model.vocab));
-    const pieces: (string | undefined)[] = [];
-    for (const [piece, id] of this.#ids) pieces[id] = piece;
-    for (const token of added) pieces[token.id] ??= token.content;
-    this.#pieces = pieces;
-    this.#added = new Map(added.map((token) => [token.id, token]));
-    this.#addedIds = new Map(added.map((token) => [token.content, token.id]));
-    this.#splitter = alternation([...this.#addedIds.keys()]);
   }
 
-  /** Reads `tokenizer.json` of a snapshot folder. @throws {TypeError} naming the file and the fault. */
-  static async load(dir: string): Promise<Tokenizer> {
-    const path = `${dir}/tokenizer.json`;
-    try {
-      return new Tokenizer(JSON.parse(await Deno.readTextFile(path)));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new TypeError(`Cannot load "${path}": ${reason}`, { cause: error });
-    }
+  /** Token ids of a text, without any BOS or EOS. */
+  encode(text: string, options: EncodeOptions): number[] {
+    return finish(this.encodeSteps(text, options));
   }
 
-  /** How many ids exist, counted from 0: an id from here on must never be sampled. */
-  get size(): number {
-    return this.#pieces.length;
-  }
-
-  /** All tokens outside the vocabulary's merges, by id. */
-  get added(): ReadonlyMap<number, AddedToken> {
-    return this.#added;
-  }
-
-  /** A regular expression with the flag `g` that finds added tokens, longest first; null without any. */
-  get addedPattern(): RegExp | null {
-    return this.#splitter && new RegExp(this.#splitter);
-  }
-
-  /**
-   * Token ids of a text, without any BOS or EOS. With `special`, the text of an added token becomes
-   * its id; without, it is text like any other.
-   */
-  encode(text: string, { special }: { readonly special: boolean }): number[] {
-    if (!special || this.#splitter === null) return this.#encodePlain(text);
-    const pieces: number[][] = [];
+  /** The same in steps. */
+  *encodeSteps(text: string, { special }: EncodeOptions): Steps<number[]> {
+    const ids: number[] = [];
+    const pattern = special ? this.addedPattern : null;
     let start = 0;
-    for (const match of text.matchAll(this.#splitter)) {
-      pieces.push(this.#encodePlain(text.slice(start, match.index)));
-      pieces.push([this.#addedIds.get(match[0])!]);
+    for (const match of pattern === null ? [] : text.matchAll(pattern)) {
+      yield* this.#encodePlain(text.slice(start, match.index), ids);
+      ids.push(this.idOf(match[0])!);
       start = match.index + match[0].length;
     }
-    pieces.push(this.#encodePlain(text.slice(start)));
-    return pieces.flat();
+    yield* this.#encodePlain(text.slice(start), ids);
+    return ids;
   }
 
-  /** The text of ids; incomplete UTF-8 becomes U+FFFD, unknown ids nothing. */
-  decode(ids: readonly number[], { skipSpecial }: { readonly skipSpecial: boolean }): string {
-    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    let text = "";
-    for (const id of ids) {
-      if (skipSpecial && this.isSpecial(id)) continue;
-      text += decoder.decode(this.pieceBytes(id), { stream: true });
-    }
-    return text + decoder.decode();
-  }
-
-  /** The id of an added token, or of a vocabulary entry that stands for exactly this text. */
-  idOf(token: string): number | undefined {
-    return this.#addedIds.get(token) ??
-      this.#ids.get(bytesToPiece(new TextEncoder().encode(token)));
-  }
-
-  /** The bytes an id stands for: a piece of UTF-8 that may start or end inside a character. */
-  pieceBytes(id: number): Uint8Array {
-    const added = this.#added.get(id);
-    if (added) return new TextEncoder().encode(added.content);
-    const piece = this.#pieces[id];
-    return piece === undefined ? new Uint8Array() : pieceToBytes(piece);
-  }
-
-  /** Whether an id is a control token, which is never printed. */
-  isSpecial(id: number): boolean {
-    return this.#added.get(id)?.special ?? false;
-  }
-
-  #encodePlain(text: string): number[] {
-    return text === "" ? [] : this.#encoder.encode(text, { add_special_tokens: false }).ids;
-  }
-}
-
-function checkFile(file: unknown): TokenizerFile {
-  const { added_tokens: added, model } = (file ?? {}) as {
-    added_tokens?: unknown;
-    model?: { type?: unknown; vocab?: unknown };
-  };
-  if (model?.type !== "BPE" || typeof model.vocab !== "object" || model.vocab === null) {
-    throw new TypeError(
-      `model.type is ${JSON.stringify(model?.type)}, expected "BPE" with a vocab`,
-    );
-  }
-  if (!Array.isArray(added)) throw new TypeError("added_tokens is missing");
-  for (const token of added) {
-    for (const flag of ["lstrip", "rstrip", "single_word"]) {
-      if (token[flag] === true) {
-        throw new TypeError(`added token "${token.content}" has ${flag}, which is not supported`);
-      }
+  /** Appends the ids of a text without added tokens. */
+  *#encodePlain(text: string, ids: number[]): Steps<void> {
+    for (const slice of textSlices(text, SLICE_LENGTH)) {
+      yield;
+      for (const id of this.#encoder.encode(slice, { add_special_tokens: false }).ids) ids.push(id);
     }
   }
-  return file as TokenizerFile;
-}
-
-function alternation(contents: readonly string[]): RegExp | null {
-  if (contents.length === 0) return null;
-  const longestFirst = contents.toSorted((a, b) => b.length - a.length);
-  return new RegExp(longestFirst.map(RegExp.escape).join("|"), "gu");
 }

@@ -213,7 +213,7 @@ describe("POST /v1/chat/completions", () => {
         repetitionPenalty: 1.25,
         seed: 5,
         logitBias: [[7, -100]],
-        idLimit: text.tokenizer.size,
+        idLimit: text.vocabulary.size,
       },
       maxTokens: 9,
       stopIds: [ID.imEnd, 33],

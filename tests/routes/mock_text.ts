@@ -8,6 +8,7 @@ import {
   type RenderOptions,
   TemplateError,
 } from "../../runtime/mod.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Text, Tokens } from "../../routes/service.ts";
 
 const SPECIALS = [
@@ -64,11 +65,22 @@ export function ids(text: string): number[] {
 
 /** Renders `role:content` lines; thinks unless told not to; calls are `name{json}` between their two ids. */
 export class MockText implements Text {
-  readonly tokenizer = new MockTokens();
-  template: unknown = {};
+  readonly vocabulary = new MockTokens();
+  hasTemplate = true;
   readonly rendered: { messages: readonly ChatMessage[]; options: RenderOptions }[] = [];
 
-  encodeChat(messages: readonly ChatMessage[], options: RenderOptions): EncodedChat {
+  /** How long encoding a conversation takes; an abort ends it at once. */
+  encodeMs = 0;
+
+  async encodeChat(
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+    signal?: AbortSignal,
+  ): Promise<EncodedChat> {
+    if (this.encodeMs > 0) {
+      await delay(this.encodeMs, undefined, signal ? { signal } : {}).catch(() => {});
+      signal?.throwIfAborted();
+    }
     this.rendered.push({ messages, options });
     if (!messages.some(({ role }) => role === "user")) {
       throw new TemplateError("Cannot render messages: No user query found in messages.");
@@ -80,8 +92,16 @@ export class MockText implements Text {
     return { ids: encoded, checkpoints: [1], prompt, startsInThinking: thinking };
   }
 
+  encode(text: string, options: { special: boolean }): Promise<number[]> {
+    return Promise.resolve(this.vocabulary.encode(text, options));
+  }
+
+  decode(ids: readonly number[], options: { skipSpecial: boolean }): Promise<string> {
+    return Promise.resolve(this.vocabulary.decode(ids, options));
+  }
+
   createOutput(options: OutputOptions): OutputParser {
-    return new MockParser(options, this.tokenizer);
+    return new MockParser(options, this.vocabulary);
   }
 }
 

@@ -37,6 +37,20 @@ describe("a client that goes away", () => {
     }
   }
 
+  it("while its prompt is encoded has it given up, and gives its place back", async () => {
+    const { engine, text, post, app } = harness({ maxQueue: 1 });
+    text.encodeMs = 60_000;
+    const gone = new AbortController();
+    const response = post(CHAT, chat({ stream: true }), { signal: gone.signal });
+    await settle();
+    assertEquals((await app.request("/readyz")).status, 503);
+    assertEquals((await post(CHAT, chat())).status, 429);
+    gone.abort();
+    assertEquals((await response).status, 499);
+    assertEquals((await app.request("/readyz")).status, 200);
+    assertEquals([text.rendered.length, engine.requests.length], [0, 0]);
+  });
+
   it("by cancelling the body aborts the engine and gives its place back", async () => {
     const { engine, post, app } = harness({ maxQueue: 1 });
     engine.script = { tokens: ids("abc"), tokenMs: 60_000 };

@@ -138,6 +138,15 @@ describe("text routes", () => {
     assertEquals((await post("/detokenize", { tokens: [10 ** 9] })).status, 200);
   });
 
+  it("take a bounded number at a time", async () => {
+    const { text, post } = harness();
+    text.encodeMs = 5;
+    const answers = Array.from({ length: 70 }, () => post("/apply-template", chat()));
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    assertEquals(statuses.filter((status) => status === 429).length, 6);
+    assertEquals((await post("/apply-template", chat())).status, 200);
+  });
+
   it("apply the template without generating", async () => {
     const { engine, text, post } = harness();
     const tools = [{ type: "function", function: { name: "add" } }];

@@ -4,10 +4,15 @@ import { describe, it } from "@std/testing/bdd";
 import fc from "fast-check";
 import { createApp } from "../../routes/app.ts";
 import { MockEngine } from "../mock_engine.ts";
-import { id, model } from "../runtime/text/fixture.ts";
+import { RemoteText } from "../../runtime/mod.ts";
+import { GOLDEN, id, tokenizer } from "../runtime/text/fixture.ts";
 import { chat, type Json, OPTIONS, readEvents } from "./harness.ts";
 
 const STOP = id("<|im_end|>");
+const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+const text = await RemoteText.open(GOLDEN);
+Deno.test.afterAll(() => text.close());
+
 const TOOLS = [{
   type: "function",
   function: {
@@ -20,9 +25,9 @@ const CALL =
   '<parameter=why>\na < "b"\n</parameter>\n</function>\n</tool_call>';
 
 function over(output: string) {
-  const engine = new MockEngine({ vocabSize: model.tokenizer.size, contextLength: 100_000 });
-  engine.script = { tokens: [...model.tokenizer.encode(output, { special: true }), STOP] };
-  const app = createApp(engine, model, { ...OPTIONS, stopIds: [STOP] });
+  const engine = new MockEngine({ vocabSize: tokenizer.size, contextLength: 1_000_000 });
+  engine.script = { tokens: [...tokenizer.encode(output, { special: true }), STOP] };
+  const app = createApp(engine, text, { ...OPTIONS, stopIds: [STOP] });
   const post = async (body: unknown, path = "/v1/chat/completions") =>
     await app.request(path, {
       method: "POST",
@@ -78,6 +83,29 @@ describe("chat over the real text side", () => {
     const shown = await (await post({ messages: [{ role: "user", content }] }, "/apply-template"))
       .json();
     assertStringIncludes(shown.prompt, content);
+  });
+
+  it("goes on with a stream while long prompts of others are encoded", async () => {
+    const { engine, post } = over("x".repeat(60_000));
+    const answer = await post(chat({ stream: true, max_tokens: 50_000 }));
+    const content = readme.repeat(30);
+    let arrived = 0;
+    let encoded = 0;
+    const other = async (index: number) => {
+      await (await post({ messages: [{ role: "user", content: `${index}${content}` }] })).body
+        ?.cancel();
+      encoded++;
+    };
+    const others = Promise.all([other(1), other(2)]);
+    for await (const _ of answer.body!) {
+      arrived++;
+      // A stream that never waits would not let timers have their turn.
+      await new Promise((resolve) => setTimeout(resolve));
+      if (encoded === 2) break;
+    }
+    await others;
+    assert(engine.requests[1]!.tokens.length > 100_000);
+    assert(arrived > 20, `${arrived} chunks came while two prompts were encoded`);
   });
 
   it("refuses nesting that would break the template, in fields of any name", async () => {

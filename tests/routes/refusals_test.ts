@@ -173,7 +173,7 @@ describe("a request that cannot be honoured", () => {
 
   it("is told that a model without template cannot chat", async () => {
     const { text, post } = harness();
-    text.template = null;
+    text.hasTemplate = false;
     const response = await post(CHAT, chat());
     assertEquals(response.status, 400);
     assertStringIncludes((await response.json()).error.message, "no chat template");
