@@ -7,6 +7,7 @@ import {
   attentionSplits,
 } from "../../shaders/attention/decode.ts";
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
+import { tileCut } from "../../shaders/common/tile.ts";
 import type { AttentionSizes } from "../../shaders/qk_prepare/naive.ts";
 import { qkPrepare, qkPrepareGrid } from "../../shaders/qk_prepare/qk_prepare.ts";
 import type { Bound } from "../gpu/kernel.ts";
@@ -68,6 +69,7 @@ export function addAttention(
   const q = named(scratch, "attentionQuery");
   const sums = named(scratch, "attentionSums");
   const totals = named(scratch, "attentionTotals");
+  const { broadcast } = tileCut(program.kernels);
   arenas.forEach(({ k, v }, arena) => {
     const cache = { pageTokens: PAGE_TOKENS, arena, format };
     program.add(
@@ -93,21 +95,21 @@ export function addAttention(
     const read = { step, rows, segments, pages, q, k, v };
     if (phase === "decode") {
       program.add(
-        attentionDecode(sizes, { ...cache, splits }),
+        attentionDecode(sizes, { ...cache, splits }, broadcast),
         { ...read, sums, totals },
-        (shape) => attentionDecodeGrid(shape, sizes),
+        (shape) => attentionDecodeGrid(shape, sizes, broadcast),
       );
     } else {
       program.add(
-        attentionPrefill(sizes, cache),
+        attentionPrefill(sizes, cache, broadcast),
         { ...read, qkv, out },
-        (shape) => attentionPrefillGrid(shape, sizes),
+        (shape) => attentionPrefillGrid(shape, sizes, broadcast),
       );
     }
   });
   if (phase === "decode") {
     program.add(
-      attentionMerge(sizes, { splits }),
+      attentionMerge(sizes, { splits }, broadcast),
       { step, rows, qkv, sums, totals, out },
       (shape) => attentionMergeGrid(shape, sizes),
     );

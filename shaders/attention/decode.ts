@@ -5,7 +5,9 @@ import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_s
 import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
 import cacheSource from "./cache.wgsl" with { type: "text" };
 import decode from "./decode.wgsl" with { type: "text" };
+import broadcasting from "./decode_broadcast.wgsl" with { type: "text" };
 import merge from "./merge.wgsl" with { type: "text" };
+import slice from "./slice.wgsl" with { type: "text" };
 import split from "./split.wgsl" with { type: "text" };
 
 /** Heads of a gated attention mixer. */
@@ -15,29 +17,39 @@ export interface HeadSizes {
   readonly headDim: number;
 }
 
-/** Tokens of the shortest split, and most splits of a row: as in split.wgsl. */
-const MIN_SPLIT = 64;
-const MAX_SPLITS = 256;
-/** Most query heads that a workgroup of the decode kernel takes. */
+/**
+ * Tokens of the shortest split, and most splits of a row. A GPU has many cores to fill; a CPU has few, and every split costs
+ * it another reading of the queries.
+ */
+const SPLITS = {
+  shared: { shortest: 64, most: 256 },
+  broadcast: { shortest: 128, most: 16 },
+};
+/** Most query heads that a workgroup of the decode kernels takes. */
 const BLOCK_HEADS = 8;
 
-/** Room for the splits of rows that see up to `maxContext` tokens. */
-export function attentionSplits(maxContext: number): number {
-  return Math.min(MAX_SPLITS, ceilDiv(maxContext, MIN_SPLIT));
+/** Room for the splits of rows that see up to `maxContext` tokens; if they are cut for broadcasts, less will do. */
+export function attentionSplits(maxContext: number, broadcast = false): number {
+  const { shortest, most } = cutOf(broadcast);
+  return Math.min(most, ceilDiv(maxContext, shortest));
 }
 
 /**
  * The splits of each row: `sums` [rows, splits, heads, headDim] and `totals` [rows, splits, heads, 2], f32.
+ * `broadcast`, of a `TileCut`: threads tell each other what all need, instead of going through workgroup memory.
  * @throws {RangeError} if a size is outside what the kernel is made for
  */
 export function attentionDecode(
   shape: HeadSizes,
   cache: CacheLayout & { readonly splits: number },
+  broadcast: boolean,
 ): KernelSpec {
   checkAttention(shape);
+  const block = ceilDiv(shape.heads / shape.kvHeads, blocks(shape));
   return {
-    name: "attention_decode",
-    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + split + cacheSource + decode,
+    name: broadcast ? "attention_decode_broadcast" : "attention_decode",
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + split + cacheSource +
+      (broadcast ? slice + broadcasting : decode),
     bindings: {
       step: "read",
       rows: "read",
@@ -52,24 +64,26 @@ export function attentionDecode(
     constants: {
       KV_HEADS: shape.kvHeads,
       GROUP: shape.heads / shape.kvHeads,
-      BLOCK: ceilDiv(shape.heads / shape.kvHeads, blocks(shape)),
+      ...(broadcast ? { COUNT: block } : { BLOCK: block }),
       D: shape.headDim,
       PAGE_TOKENS: cache.pageTokens,
       ARENA: cache.arena,
       SPLITS: cache.splits,
+      ...splitConstants(broadcast),
     },
   };
 }
 
 /** One workgroup a split, block of heads and row. */
-export function attentionDecodeGrid(step: StepShape, shape: HeadSizes): Grid {
-  return [attentionSplits(step.maxContext), shape.kvHeads * blocks(shape), step.rows];
+export function attentionDecodeGrid(step: StepShape, shape: HeadSizes, broadcast: boolean): Grid {
+  return [attentionSplits(step.maxContext, broadcast), shape.kvHeads * blocks(shape), step.rows];
 }
 
-/** Joins the splits into `out` [rows, heads, headDim] f32, gated by the gates in `qkv`. */
+/** Joins the splits into `out` [rows, heads, headDim] f32, gated by the gates in `qkv`; `broadcast` as they were made. */
 export function attentionMerge(
   shape: HeadSizes,
   cache: { readonly splits: number },
+  broadcast: boolean,
 ): KernelSpec {
   return {
     name: "attention_merge",
@@ -87,6 +101,7 @@ export function attentionMerge(
       KV_HEADS: shape.kvHeads,
       D: shape.headDim,
       SPLITS: cache.splits,
+      ...splitConstants(broadcast),
     },
   };
 }
@@ -98,4 +113,13 @@ export function attentionMergeGrid(step: StepShape, shape: HeadSizes): Grid {
 
 function blocks(shape: HeadSizes): number {
   return ceilDiv(shape.heads / shape.kvHeads, BLOCK_HEADS);
+}
+
+function cutOf(broadcast: boolean): { readonly shortest: number; readonly most: number } {
+  return broadcast ? SPLITS.broadcast : SPLITS.shared;
+}
+
+function splitConstants(broadcast: boolean): Record<string, number> {
+  const { shortest, most } = cutOf(broadcast);
+  return { MIN_SPLIT: shortest, MAX_SPLITS: most };
 }

@@ -14,6 +14,7 @@ override HIGHS: u32;         // threads / 16; at least D / 16
 override KEYS_A_THREAD: u32; // 4 or 8
 
 const LOWEST: f32 = -1e30;
+const TILE_QUERIES: u32 = 64u;
 const PAD: u32 = 9u; // vec4s a query in the tile: 8 and one that keeps neighbours in different banks
 
 @group(0) @binding(0) var<storage, read> step: Step;

@@ -1,4 +1,5 @@
-// Which rows a workgroup of prefill.wgsl takes, and where its sums go. The kernel declares the buffers.
+// Which rows a workgroup of the prefill kernels takes, and where its sums go. The kernel declares the buffers and how many
+// queries a tile has: TILE_QUERIES.
 
 struct Tile {
   segment: u32,
@@ -27,7 +28,7 @@ struct Place { tile: Tile, kv_head: u32, quad: u32 }
 fn store(query: u32, place: Place, sum: vec4<f32>, next: vec4<f32>) {
   let share = HEADS / KV_HEADS;
   let row = place.tile.first_row + query / share;
-  if (query >= 64u / share * share || row >= place.tile.end_row) { return; }
+  if (query >= TILE_QUERIES / share * share || row >= place.tile.end_row) { return; }
   let head = place.kv_head * share + query % share;
   let quads = D / 4u;
   let gate = row * 2u * (HEADS + KV_HEADS) * quads + head * 2u * quads + quads + place.quad;

@@ -8,6 +8,7 @@ import {
   type HeadSizes,
 } from "../../shaders/attention/decode.ts";
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
+import { tileCut } from "../../shaders/common/tile.ts";
 import { deltaStep, deltaStepGrid } from "../../shaders/delta_rule/delta_step.ts";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
 import {
@@ -82,13 +83,15 @@ export function attentionDecodeCase(sizes: HeadSizes, tokens: number): KernelCas
       const totals = bench.place(8 * splits * sizes.heads);
       const { step, rows, qkv, ...cache } = common;
       const program = bench.program();
+      const { broadcast } = tileCut(program.kernels);
+      const layout = { pageTokens: PAGE_TOKENS, arena: 0, format: test.format };
       program.add(
-        attentionDecode(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format: test.format, splits }),
+        attentionDecode(sizes, { ...layout, splits }, broadcast),
         { step, rows, ...cache, sums, totals },
-        (shape) => attentionDecodeGrid(shape, sizes),
+        (shape) => attentionDecodeGrid(shape, sizes, broadcast),
       );
       program.add(
-        attentionMerge(sizes, { splits }),
+        attentionMerge(sizes, { splits }, broadcast),
         { step, rows, qkv, sums, totals, out },
         (shape) => attentionMergeGrid(shape, sizes),
       );
@@ -109,10 +112,15 @@ export function attentionPrefillCase(sizes: HeadSizes, rows: number, tokens: num
       const test = kvCase(sizes, [{ tokens, rows, salt: 1 }]);
       const { common, out } = attentionBuffers(bench, sizes, test);
       const program = bench.program();
+      const { broadcast } = tileCut(program.kernels);
       program.add(
-        attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format: test.format }),
+        attentionPrefill(
+          sizes,
+          { pageTokens: PAGE_TOKENS, arena: 0, format: test.format },
+          broadcast,
+        ),
         { ...common, out },
-        (shape) => attentionPrefillGrid(shape, sizes),
+        (shape) => attentionPrefillGrid(shape, sizes, broadcast),
       );
       return placed(program, { rows, maxContext: tokens }, out, test.want);
     },

@@ -10,19 +10,24 @@ import {
 import { attentionPrefill, attentionPrefillGrid } from "../../shaders/attention/prefill.ts";
 import { assertClose } from "../assert_close.ts";
 import { runKernel } from "../gpu.ts";
-import { KV_RATIOS, type KvCase, kvCase, PAGE_TOKENS } from "./kv_case.ts";
+import { KV_WAYS, type KvCase, kvCase, PAGE_TOKENS } from "./kv_case.ts";
 
 /** Runs the kernel once per arena, over a grid larger than needed. */
-async function prefill(sizes: HeadSizes, test: KvCase, arenas: readonly number[] = [0]) {
+async function prefill(
+  sizes: HeadSizes,
+  test: KvCase,
+  broadcast: boolean,
+  arenas: readonly number[] = [0],
+) {
   const { step, rows, segments, pages, q, qkv, maxContext } = test;
   const shape = { rows: step[0]! + 40, segments: step[1]!, headRows: 0, maxContext };
   let out = new Float32Array(test.want.length).fill(NaN);
   for (const arena of arenas) {
     const { k, v } = test.arenas[arena]!;
     const got = await runKernel(
-      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena, format: test.format }),
+      attentionPrefill(sizes, { pageTokens: PAGE_TOKENS, arena, format: test.format }, broadcast),
       { step, rows, segments, pages, q, qkv, k, v, out },
-      attentionPrefillGrid(shape, sizes),
+      attentionPrefillGrid(shape, sizes, broadcast),
     );
     out = got.out!;
   }
@@ -31,7 +36,7 @@ async function prefill(sizes: HeadSizes, test: KvCase, arenas: readonly number[]
 
 const small = { heads: 4, kvHeads: 2, headDim: 64 };
 
-for (const [format, ratio] of KV_RATIOS) {
+for (const { format, ratio, broadcast, way } of KV_WAYS) {
   for (
     const [rows, context] of [
       [1, 0],
@@ -46,9 +51,9 @@ for (const [format, ratio] of KV_RATIOS) {
       [20, 1000],
     ] as const
   ) {
-    Deno.test(`attentionPrefill() of ${format} matches naive for ${rows} rows after ${context} tokens`, async () => {
+    Deno.test(`attentionPrefill() ${way} matches naive for ${rows} rows after ${context} tokens`, async () => {
       const test = kvCase(small, [{ tokens: context + rows, rows, salt: rows }], { format });
-      assertClose("out", await prefill(small, test), test.want, ratio);
+      assertClose("out", await prefill(small, test, broadcast), test.want, ratio);
     });
   }
 
@@ -62,38 +67,37 @@ for (const [format, ratio] of KV_RATIOS) {
       [32, 2, 64],
     ] as const
   ) {
-    Deno.test(`attentionPrefill() of ${format} matches naive for ${heads} heads of ${headDim} on ${kvHeads}`, async () => {
+    Deno.test(`attentionPrefill() ${way} matches naive for ${heads} heads of ${headDim} on ${kvHeads}`, async () => {
       const sizes = { heads, kvHeads, headDim };
       const test = kvCase(sizes, [{ tokens: 75, rows: 45, salt: heads }], { format });
-      assertClose("out", await prefill(sizes, test), test.want, ratio);
+      assertClose("out", await prefill(sizes, test, broadcast), test.want, ratio);
     });
   }
 
-  Deno.test(`attentionPrefill() of ${format} takes several sequences of two arenas at once`, async () => {
+  Deno.test(`attentionPrefill() ${way} takes several sequences of two arenas at once`, async () => {
     const test = kvCase(small, [
       { tokens: 40, rows: 1, salt: 1, arena: 1 },
       { tokens: 75, rows: 70, salt: 2, arena: 0 },
       { tokens: 100, rows: 33, salt: 3, arena: 1 },
       { tokens: 1, rows: 1, salt: 4, arena: 0 },
     ], { format });
-    assertClose("out", await prefill(small, test, [0, 1]), test.want, ratio);
+    assertClose("out", await prefill(small, test, broadcast, [0, 1]), test.want, ratio);
   });
 
-  Deno.test(`attentionPrefill() of ${format} of a split prompt is that of the whole`, async () => {
+  Deno.test(`attentionPrefill() ${way} of a split prompt is that of the whole`, async () => {
     const tokens = 100;
     const whole = kvCase(small, [{ tokens, rows: tokens, salt: 1 }], { format });
-    const got = await prefill(small, whole);
+    const got = await prefill(small, whole, broadcast);
     const width = small.heads * small.headDim;
     for (const cut of [1, 32, 33, 64, 99]) {
+      const first = kvCase(small, [{ tokens: cut, rows: cut, salt: 1 }], { format, scramble: cut });
+      const rest = kvCase(small, [{ tokens, rows: tokens - cut, salt: 1 }], {
+        format,
+        scramble: cut + 1,
+      });
       const parts = [
-        ...await prefill(
-          small,
-          kvCase(small, [{ tokens: cut, rows: cut, salt: 1 }], { format, scramble: cut }),
-        ),
-        ...await prefill(
-          small,
-          kvCase(small, [{ tokens, rows: tokens - cut, salt: 1 }], { format, scramble: cut + 1 }),
-        ),
+        ...await prefill(small, first, broadcast),
+        ...await prefill(small, rest, broadcast),
       ];
       assertEquals(parts.length, tokens * width);
       // Another tile of 32 keys may fall behind the maximum of a row: rounding only.
@@ -101,14 +105,14 @@ for (const [format, ratio] of KV_RATIOS) {
     }
   });
 
-  Deno.test(`attentionPrefill() of ${format} agrees with attentionDecode() of ${format} row by row`, async () => {
+  Deno.test(`attentionPrefill() ${way} agrees with attentionDecode() ${way} row by row`, async () => {
     const test = kvCase(small, [{ tokens: 140, rows: 12, salt: 9 }], { format });
     const { step, rows, segments, pages, q, qkv, maxContext } = test;
     const { k, v } = test.arenas[0]!;
     const splits = attentionSplits(maxContext);
     const shape = { rows: 12, segments: 1, headRows: 0, maxContext };
     const { sums, totals } = await runKernel(
-      attentionDecode(small, { pageTokens: PAGE_TOKENS, arena: 0, format, splits }),
+      attentionDecode(small, { pageTokens: PAGE_TOKENS, arena: 0, format, splits }, broadcast),
       {
         step,
         rows,
@@ -120,13 +124,18 @@ for (const [format, ratio] of KV_RATIOS) {
         sums: { out: test.want.length * splits },
         totals: { out: 12 * splits * small.heads * 2 },
       },
-      attentionDecodeGrid(shape, small),
+      attentionDecodeGrid(shape, small, broadcast),
     );
     const { out } = await runKernel(
-      attentionMerge(small, { splits }),
+      attentionMerge(small, { splits }, broadcast),
       { step, rows, qkv, sums: sums!, totals: totals!, out: { out: test.want.length } },
       attentionMergeGrid(shape, small),
     );
-    assertClose("out", await prefill(small, test), out!.subarray(0, test.want.length), ratio);
+    assertClose(
+      "out",
+      await prefill(small, test, broadcast),
+      out!.subarray(0, test.want.length),
+      ratio,
+    );
   });
 }

@@ -9,13 +9,17 @@ import { stepBuffers } from "../step.ts";
 export const PAGE_TOKENS = 32;
 
 /**
- * The formats to test, each with the largest relative RMS of an output. Keys and values are of the format to begin with,
- * so that in both it is the f32 sums that differ.
+ * The formats to test with each way of sharing keys and values, a name for both, and the largest relative RMS of an output.
+ * Keys and values are of the format to begin with, so that in all it is the f32 sums that differ.
  */
-export const KV_RATIOS: readonly (readonly [format: KvFormat, ratio: number])[] = [
-  ["f32", 2e-6],
-  ["f16", 2e-6],
-];
+export const KV_WAYS = (["f32", "f16"] as const).flatMap((format: KvFormat) =>
+  [false, true].map((broadcast) => ({
+    format,
+    broadcast,
+    way: `of ${format} with ${broadcast ? "broadcasts" : "workgroup memory"}`,
+    ratio: 2e-6,
+  }))
+);
 
 /** One sequence of a step: its last `rows` tokens are the step's rows. */
 export interface KvSequence {
