@@ -15,10 +15,12 @@ import {
 import { INT8_SCALE_ROWS, int8ScaleCount } from "../../shaders/quantize/quantize.ts";
 import type { FormatName, Matrix, MatrixSlice } from "./parts.ts";
 import { SCALE_BLOCK } from "./names.ts";
+import { allEnded, Lanes } from "../lanes.ts";
 import { QUANTIZED_ROWS, type Quantizer } from "./quantizer.ts";
 
-/** How much is read and uploaded at a time. */
+/** How much is read and uploaded in one piece, and how many pieces at a time. */
 const READ_BYTES = 16 * 1024 * 1024;
+const READS_AT_ONCE = 4;
 
 /** Where placing stands: bytes of the trunk read so far. */
 export type OnBytes = (bytes: number) => void;
@@ -31,11 +33,12 @@ interface Part {
   readonly rows: number;
 }
 
-/** Places tensors of one snapshot into one GPU memory. */
+/** Places tensors of one snapshot into one GPU memory; several may be on their way at a time. */
 export class Placement {
   readonly #memory: GpuMemory;
   readonly #snapshot: Snapshot;
   readonly #onBytes: OnBytes;
+  readonly #lanes = new Lanes(READS_AT_ONCE);
 
   constructor(
     memory: GpuMemory,
@@ -132,14 +135,18 @@ export class Placement {
     together = 1,
   ): Promise<void> {
     const step = Math.max(1, Math.floor(READ_BYTES / rowBytes / together)) * together;
+    const pieces: Promise<void>[] = [];
     for (const { tensor, fromRow, toRow, rows } of ranges) {
       for (let row = 0; row < rows; row += step) {
-        const bytes = new Uint8Array(Math.min(step, rows - row) * rowBytes);
-        await tensor.readInto((fromRow + row) * rowBytes, bytes);
-        this.#took(tensor, bytes);
-        write(toRow + row, bytes);
+        pieces.push(this.#lanes.run(async () => {
+          const bytes = new Uint8Array(Math.min(step, rows - row) * rowBytes);
+          await tensor.readInto((fromRow + row) * rowBytes, bytes);
+          this.#took(tensor, bytes);
+          write(toRow + row, bytes);
+        }));
       }
     }
+    await allEnded(pieces);
   }
 
   /** Scales repeated so that every `scaleRows` rows of the concatenation have a row of their own. */

@@ -1,4 +1,5 @@
 /** Loads everything of the text model that is always on the GPU, layer by layer. @module */
+import { allEnded } from "../lanes.ts";
 import type { ModelConfig } from "./config.ts";
 import { headName, layerPrefix, textPrefix } from "./names.ts";
 import type { AttentionWeights, DeltaWeights, Matrix, MlpWeights } from "./parts.ts";
@@ -47,7 +48,10 @@ export interface TrunkChoice {
   readonly quantizer: Quantizer | null;
 }
 
-/** Places the trunk of a checked snapshot. */
+/**
+ * Places the trunk of a checked snapshot, its layers side by side: `placement` bounds what is read at a time.
+ * @throws {WeightsError} if a weight cannot be read or is not finite
+ */
 export async function loadTrunk(
   config: ModelConfig,
   snapshot: Snapshot,
@@ -55,11 +59,11 @@ export async function loadTrunk(
   { sharedInSlots, embedding, quantizer }: TrunkChoice,
 ): Promise<Trunk> {
   const prefix = textPrefix((name) => snapshot.has(name) ? snapshot.tensor(name).dtype : undefined);
-  const layers: LayerWeights[] = [];
-  for (let index = 0; index < config.layers; index++) {
-    const layer = { config, at: layerPrefix(prefix, index), index, sharedInSlots };
-    layers.push(await loadLayer(layer, placement));
-  }
+  const layers = await allEnded(
+    config.layerKinds.map((_, index) =>
+      loadLayer({ config, at: layerPrefix(prefix, index), index, sharedInSlots }, placement)
+    ),
+  );
   const finalNorm = await placement.vector(`${prefix}norm.weight`);
   const head = await placement.matrix([headName(config, prefix)], quantizer);
   const table = async () => {
