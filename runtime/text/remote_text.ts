@@ -1,6 +1,6 @@
 /** The text side as the HTTP thread sees it: what grows with a prompt is computed in a worker. @module */
 import { packIds, unpackIds } from "../packed_ids.ts";
-import { hasTokenizer, NO_TOKENS, NoTokenizerError } from "./no_tokenizer.ts";
+import { NoTokenizerError } from "./no_tokenizer.ts";
 import { TextOutput } from "./output.ts";
 import { TemplateError } from "./template.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
@@ -33,6 +33,8 @@ export interface TextPort {
   onerror: ((event: ErrorEvent) => void) | null;
 }
 
+type Opened = Extract<FromTextWorker, { type: "opened" }>;
+
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -53,8 +55,8 @@ export class RemoteText {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
 
-  private constructor(vocabulary: Vocabulary, hasTemplate: boolean, worker: TextPort) {
-    this.vocabulary = vocabulary;
+  private constructor({ vocabulary, hasTemplate }: Opened, worker: TextPort) {
+    this.vocabulary = new Vocabulary(vocabulary);
     this.hasTemplate = hasTemplate;
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#receive(data);
@@ -70,20 +72,19 @@ export class RemoteText {
    */
   static async open(folder: string, spawn = spawnWorker): Promise<RemoteText> {
     const worker = spawn();
-    const opened = new Promise<boolean>((resolve, reject) => {
+    const opened = new Promise<Opened>((resolve, reject) => {
       worker.onmessage = ({ data }) => {
-        if (data.type === "opened") resolve(data.hasTemplate);
+        if (data.type === "opened") resolve(data);
         if (data.type === "broken") reject(new TextError(data.error.message));
       };
       void stopOf(worker).then(reject);
     });
     worker.postMessage({ type: "open", folder });
     try {
-      const [vocabulary, hasTemplate] = await Promise.all([readVocabulary(folder), opened]);
-      return new RemoteText(vocabulary, hasTemplate, worker);
+      return new RemoteText(await opened, worker);
     } catch (error) {
       worker.terminate();
-      throw error instanceof TextError ? error : new TextError((error as Error).message);
+      throw error;
     }
   }
 
@@ -140,11 +141,6 @@ export class RemoteText {
     if (message.type === "done") this.#waiting.get(message.id)?.resolve(message.result);
     if (message.type === "fail") this.#waiting.get(message.id)?.reject(received(message.error));
   }
-}
-
-async function readVocabulary(folder: string): Promise<Vocabulary> {
-  if (!await hasTokenizer(folder)) return new Vocabulary(NO_TOKENS);
-  return await Vocabulary.load(folder);
 }
 
 /** Gives an error its class back, where somebody asks for it. */

@@ -1,6 +1,6 @@
 import { promptBorders } from "./prompt_borders.ts";
 import { TextOutput } from "./output.ts";
-import { hasTokenizer, NoTokenizer } from "./no_tokenizer.ts";
+import { NoTokenizer } from "./no_tokenizer.ts";
 import { finish, type Steps } from "./steps.ts";
 import { ChatTemplate } from "./template.ts";
 import { Tokenizer } from "./tokenizer.ts";
@@ -29,7 +29,7 @@ export class TextModel {
    * @throws {TypeError | SyntaxError} if a file of it is malformed.
    */
   static async load(dir: string): Promise<TextModel> {
-    if (!await hasTokenizer(dir)) return new TextModel(new NoTokenizer(), null);
+    if (!await exists(`${dir}/tokenizer.json`)) return new TextModel(new NoTokenizer(), null);
     const tokenizer = await Tokenizer.load(dir);
     return new TextModel(tokenizer, await ChatTemplate.load(dir, tokenizer));
   }
@@ -74,5 +74,15 @@ export class TextModel {
   /** A parser for one output of the model. */
   createOutput(options: OutputOptions): OutputParser {
     return new TextOutput(this.tokenizer, options);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ChatMessage, EncodedChat, RenderOptions } from "./types.ts";
+import type { VocabularyParts } from "./vocabulary.ts";
 
 /** What is to be computed. */
 export type TextJob =
@@ -36,7 +37,11 @@ export type ToTextWorker =
 /** From the text thread to the HTTP side. */
 export type FromTextWorker =
   /** The snapshot's files have been read. */
-  | { readonly type: "opened"; readonly hasTemplate: boolean }
+  | {
+    readonly type: "opened";
+    readonly vocabulary: VocabularyParts;
+    readonly hasTemplate: boolean;
+  }
   | { readonly type: "broken"; readonly error: SentError }
   | { readonly type: "done"; readonly id: number; readonly result: unknown }
   | { readonly type: "fail"; readonly id: number; readonly error: SentError };

@@ -40,7 +40,8 @@ self.onmessage = ({ data }) => {
 async function open(folder: string): Promise<void> {
   try {
     text = await TextModel.load(folder);
-    self.postMessage({ type: "opened", hasTemplate: text.template !== null });
+    const { tokenizer: { parts: vocabulary }, template } = text;
+    self.postMessage({ type: "opened", vocabulary, hasTemplate: template !== null });
   } catch (error) {
     self.postMessage({ type: "broken", error: sent(error) });
   }

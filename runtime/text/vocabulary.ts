@@ -9,10 +9,11 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** The part of `tokenizer.json` that ids and their bytes are known by. */
-export interface VocabularyFile {
-  readonly added_tokens: readonly AddedToken[];
-  readonly model: { readonly vocab: Readonly<Record<string, number>> };
+/** What a vocabulary is made of, as it may be sent to another thread. */
+export interface VocabularyParts {
+  readonly added: readonly AddedToken[];
+  /** By id: what it stands for, in the byte alphabet, or an added token's text. */
+  readonly pieces: readonly (string | undefined)[];
 }
 
 /** How ids are decoded. */
@@ -29,42 +30,23 @@ const IDS_A_STEP = 4096;
  * larger.
  */
 export class Vocabulary {
-  readonly #pieces: readonly (string | undefined)[];
-  readonly #ids: ReadonlyMap<string, number>;
+  /** What it was made of. */
+  readonly parts: VocabularyParts;
   readonly #added: ReadonlyMap<number, AddedToken>;
   readonly #addedIds: ReadonlyMap<string, number>;
   readonly #splitter: RegExp | null;
 
-  /** Takes the parsed `tokenizer.json`. @throws {TypeError} if it has another shape. */
-  constructor(file: unknown) {
-    const { added_tokens: added, model } = checkFile(file);
-    this.#ids = new Map(Object.entries(model.vocab));
-    const pieces: (string | undefined)[] = [];
-    for (const [piece, id] of this.#ids) pieces[id] = piece;
-    for (const token of added) pieces[token.id] ??= token.content;
-    this.#pieces = pieces;
+  constructor(parts: VocabularyParts) {
+    const { added } = parts;
+    this.parts = parts;
     this.#added = new Map(added.map((token) => [token.id, token]));
     this.#addedIds = new Map(added.map((token) => [token.content, token.id]));
     this.#splitter = alternation([...this.#addedIds.keys()]);
   }
 
-  /** Reads `tokenizer.json` of a snapshot folder. @throws {TypeError} naming the file and the fault. */
-  static async load<Kind extends Vocabulary>(
-    this: new (file: unknown) => Kind,
-    dir: string,
-  ): Promise<Kind> {
-    const path = `${dir}/tokenizer.json`;
-    try {
-      return new this(JSON.parse(await Deno.readTextFile(path)));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new TypeError(`Cannot load "${path}": ${reason}`, { cause: error });
-    }
-  }
-
   /** How many ids exist, counted from 0: an id from here on must never be sampled. */
   get size(): number {
-    return this.#pieces.length;
+    return this.parts.pieces.length;
   }
 
   /** All tokens outside the vocabulary's merges, by id. */
@@ -94,17 +76,19 @@ export class Vocabulary {
     return text + decoder.decode();
   }
 
-  /** The id of an added token, or of a vocabulary entry that stands for exactly this text. */
+  /** The id of an added token, or, after a search, of a vocabulary entry that stands for exactly this text. */
   idOf(token: string): number | undefined {
-    return this.#addedIds.get(token) ??
-      this.#ids.get(bytesToPiece(new TextEncoder().encode(token)));
+    const added = this.#addedIds.get(token);
+    if (added !== undefined) return added;
+    const id = this.parts.pieces.indexOf(bytesToPiece(new TextEncoder().encode(token)));
+    return id < 0 ? undefined : id;
   }
 
   /** The bytes an id stands for: a piece of UTF-8 that may start or end inside a character. */
   pieceBytes(id: number): Uint8Array {
     const added = this.#added.get(id);
     if (added) return new TextEncoder().encode(added.content);
-    const piece = this.#pieces[id];
+    const piece = this.parts.pieces[id];
     return piece === undefined ? new Uint8Array() : pieceToBytes(piece);
   }
 
@@ -112,27 +96,6 @@ export class Vocabulary {
   isSpecial(id: number): boolean {
     return this.#added.get(id)?.special ?? false;
   }
-}
-
-function checkFile(file: unknown): VocabularyFile {
-  const { added_tokens: added, model } = (file ?? {}) as {
-    added_tokens?: unknown;
-    model?: { type?: unknown; vocab?: unknown };
-  };
-  if (model?.type !== "BPE" || typeof model.vocab !== "object" || model.vocab === null) {
-    throw new TypeError(
-      `model.type is ${JSON.stringify(model?.type)}, expected "BPE" with a vocab`,
-    );
-  }
-  if (!Array.isArray(added)) throw new TypeError("added_tokens is missing");
-  for (const token of added) {
-    for (const flag of ["lstrip", "rstrip", "single_word"]) {
-      if (token[flag] === true) {
-        throw new TypeError(`added token "${token.content}" has ${flag}, which is not supported`);
-      }
-    }
-  }
-  return file as VocabularyFile;
 }
 
 function alternation(contents: readonly string[]): RegExp | null {

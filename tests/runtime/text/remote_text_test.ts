@@ -121,7 +121,9 @@ Deno.test("RemoteText tells the worker what is wanted no more, and fails with it
       onerror: null,
     };
     const opening = RemoteText.open(folder, () => port);
-    port.onmessage!(new MessageEvent("message", { data: { type: "opened", hasTemplate: false } }));
+    const vocabulary = { added: [], pieces: [] };
+    const opened = { type: "opened", vocabulary, hasTemplate: false } as const;
+    port.onmessage!(new MessageEvent("message", { data: opened }));
     const text = await opening;
     const leave = new AbortController();
     const [first, second] = ["1", "2"].map((one) =>
