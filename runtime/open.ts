@@ -5,10 +5,13 @@ import { buildRunner, type BuiltRunner } from "./engine/build.ts";
 import { residencyLine } from "./engine/residency.ts";
 import { Warmth } from "./engine/warmth.ts";
 import type { OnRoute } from "./experts/trace.ts";
-import { openGpu } from "./gpu/device.ts";
+import { type Gpu, openGpu } from "./gpu/device.ts";
+import { type DeviceLostError, lossOf, unlessLost } from "./gpu/loss.ts";
+import type { ModelConfig } from "./model/config.ts";
 import type { EngineOptions } from "./options.ts";
-import { planTable } from "./plan.ts";
+import { type MemoryPlan, PlanError, planTable, size } from "./plan.ts";
 import { modelName, openCheckedSnapshot, parameterCount, readSnapshotConfig } from "./snapshot.ts";
+import type { Snapshot } from "../weights/mod.ts";
 
 /** An engine that is ready, in the thread that opened it. */
 export interface OpenedEngine {
@@ -44,12 +47,13 @@ const LARGE_BYTES = 4 * 2 ** 30;
  * Opens the model of `options.model` on the best GPU and starts its loop.
  * @throws {ConfigError | WeightsError} for a snapshot that cannot be served
  * @throws {PlanError | OptionError} for a budget or an option that does not fit
+ * @throws {DeviceLostError} if the device is lost on the way
  */
 export async function openEngine(
   options: EngineOptions,
   hooks: OpenHooks = {},
 ): Promise<OpenedEngine> {
-  const { onStatus = () => {}, log = () => {} } = hooks;
+  const { log = () => {} } = hooks;
   const { config } = readSnapshotConfig(options.model);
   const snapshot = openCheckedSnapshot(options.model, config);
   for (const warning of snapshot.warnings) log(`warning: ${warning}`);
@@ -69,15 +73,7 @@ export async function openEngine(
         "Install the driver of a real GPU; deploy/run doctor says what is missing",
     );
   }
-  const built = await buildRunner(gpu, snapshot, config, options, {
-    onPlan: (plan, residency) => {
-      log(`memory plan:\n${planTable(plan)}`);
-      if (residency) log(residencyLine(residency));
-    },
-    preload: hooks.preload,
-    onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
-    log,
-  });
+  const built = await build(gpu, snapshot, config, { options, hooks, lost });
   if (hooks.onRoute) built.stage?.watch(hooks.onRoute, { all: true });
   const core = new EngineCore(built.runner, built.cache, {
     maxSequences: options.maxSequences,
@@ -102,7 +98,7 @@ export async function openEngine(
       ...(built.residency ? { residency: built.residency.mode } : {}),
     },
     counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
-    lost,
+    lost: lost.then(({ message }) => message),
     close: async () => {
       await core.stop();
       warmth?.save();
@@ -113,12 +109,43 @@ export async function openEngine(
   };
 }
 
-function lossOf(device: GPUDevice): Promise<string> {
-  return new Promise((resolve) => {
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      resolve(`The GPU reported an error: ${(event as GPUUncapturedErrorEvent).error.message}`);
-    });
-    device.lost.then(({ message }) => resolve(`The GPU device was lost: ${message}`));
+/** Builds the runner; a loss of the device ends it at once. */
+async function build(
+  gpu: Gpu,
+  snapshot: Snapshot,
+  config: ModelConfig,
+  { options, hooks, lost }: {
+    readonly options: EngineOptions;
+    readonly hooks: OpenHooks;
+    readonly lost: Promise<DeviceLostError>;
+  },
+): Promise<BuiltRunner> {
+  const { onStatus = () => {}, log = () => {}, preload } = hooks;
+  let planned: MemoryPlan | null = null;
+  const building = buildRunner(gpu, snapshot, config, options, {
+    onPlan: (plan, residency) => {
+      planned = plan;
+      log(`memory plan:\n${planTable(plan)}`);
+      if (residency) log(residencyLine(residency));
+    },
+    preload,
+    onProgress: (phase, done, total) => onStatus({ state: "loading", phase, done, total }),
+    log,
   });
+  try {
+    return await unlessLost(building, lost);
+  } catch (error) {
+    snapshot.close(); // ends what is still being loaded
+    throw asPlanError(error as Error, planned);
+  }
+}
+
+/** A card that does not hold what was planned will not hold it at the next try. */
+function asPlanError(error: Error | DeviceLostError, plan: MemoryPlan | null): Error {
+  const isFull = "outOfMemory" in error && error.outOfMemory;
+  if (!isFull || !plan) return error;
+  return new PlanError(
+    `Cannot allocate the ${size(plan.total)} that were planned: the GPU has less to give, ` +
+      `end what else uses it or lower --vram (${error.message})`,
+  );
 }
