@@ -312,7 +312,8 @@ export class EngineCore {
       sequence.computed = past;
       try {
         while (sequence.computed < wantedLength && sequence.state) {
-          await this.#runner.run(this.#scheduler.again(sequence));
+          const { failed } = await this.#runner.run(this.#scheduler.again(sequence));
+          if (failed.size > 0) return;
           this.#cache.advanced(state!);
           sequence.computed++;
         }

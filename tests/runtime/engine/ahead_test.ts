@@ -17,9 +17,10 @@ const untimed = ({ events }: Outcome) =>
 async function run(
   ahead: number,
   list: readonly GenerateRequest[],
-  { pages = 1000, contextLength = 1000, cancelAt = Infinity } = {},
+  { pages = 1000, contextLength = 1000, cancelAt = Infinity, failsAgain = false } = {},
 ) {
   const runner = new ScriptedRunner();
+  runner.failed = ({ heads }) => new Map(failsAgain && heads.length === 0 ? [[0, "broken"]] : []);
   runner.ahead = ahead;
   const cache = new ScriptedCache(pages);
   const limits = { maxSequences: 3, maxWaiting: 8, chunkRows: 40, contextLength };
@@ -104,6 +105,15 @@ Deno.test("EngineCore keeps the state of the last token taken when a stream is c
     );
     assert(again.length < 8);
   }
+});
+
+Deno.test("EngineCore keeps no state of a cancelled stream whose tokens could not be run again", async () => {
+  const { cache, runner } = await run(8, [request(10, { maxTokens: 90 })], {
+    cancelAt: 5,
+    failsAgain: true,
+  });
+  assert(runner.steps.some(({ phase, heads }) => phase === "decode" && heads.length === 0));
+  assertEquals(cache.checkpoints, [10]);
 });
 
 /** Runs one watched generation of 40 tokens; `onToken` hears of each with its number and how many steps were begun. */
