@@ -21,7 +21,7 @@
 import { WeightsError } from "./errors.ts";
 import { type Libc, LIBC_PATHS, openLibc } from "./libc.ts";
 import { checkRange, cutError } from "./range.ts";
-import type { ByteSource, ReadWay } from "./source.ts";
+import type { ByteSource, ReadWay } from "./byte_source.ts";
 
 const O_RDONLY_CLOEXEC = Deno.build.os === "darwin" ? 0x1000000 : 0x80000;
 const PROT_READ = 1;

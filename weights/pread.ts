@@ -8,7 +8,7 @@
  */
 import { WeightsError } from "./errors.ts";
 import { checkRange, cutError } from "./range.ts";
-import type { ByteSource, ReadWay } from "./source.ts";
+import type { ByteSource, ReadWay } from "./byte_source.ts";
 
 /** One cursor a handle: this many reads of a file run at once, the rest queue. */
 const MAX_HANDLES = 4;

@@ -5,7 +5,7 @@
  */
 import { type Dtype, DTYPE_BYTES, isDtype } from "./dtype.ts";
 import { WeightsError } from "./errors.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource } from "./byte_source.ts";
 
 /** One tensor of a file. */
 export interface TensorEntry {

@@ -3,10 +3,11 @@
  * Everything is checked against everything when it is opened; data is read later, by name.
  * @module
  */
+import type { ByteSource } from "./byte_source.ts";
 import { WeightsError } from "./errors.ts";
 import { readTensorTable, type TensorEntry } from "./safetensors.ts";
 import { Snapshot, totalBytes } from "./snapshot.ts";
-import { type ByteSource, openSource, type SourceChoice } from "./source.ts";
+import { openSource, type SourceChoice } from "./source.ts";
 import { Tensor } from "./tensor.ts";
 
 const INDEX = "model.safetensors.index.json";

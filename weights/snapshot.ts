@@ -1,6 +1,6 @@
 /** An open snapshot: its tensors by name. @module */
 import { WeightsError } from "./errors.ts";
-import type { ByteSource, ReadWay, SourceKind } from "./source.ts";
+import type { ByteSource, ReadWay, SourceKind } from "./byte_source.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** The open files of a snapshot and the tensors in them. */

@@ -2,7 +2,7 @@
 import type { Dtype } from "./dtype.ts";
 import { WeightsError } from "./errors.ts";
 import type { TensorEntry } from "./safetensors.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource } from "./byte_source.ts";
 
 /** A header entry with the file it is read from. Data is read on demand and never kept. */
 export class Tensor implements TensorEntry {

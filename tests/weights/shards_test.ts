@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WeightsError } from "../../weights/errors.ts";
 import { openSnapshot } from "../../weights/shards.ts";
-import type { SourceKind } from "../../weights/source.ts";
+import type { SourceKind } from "../../weights/byte_source.ts";
 import { writeSafetensors, writeSnapshot } from "../../weights/writer.ts";
 import { assertFault, patternTensor, withFolder } from "./fixture.ts";
 

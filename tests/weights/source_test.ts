@@ -2,7 +2,8 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { WeightsError } from "../../weights/errors.ts";
 import { grantedLibc, LIBC_PATHS } from "../../weights/libc.ts";
 import { MappedSource } from "../../weights/mmap.ts";
-import { type ByteSource, openSource, type SourceKind } from "../../weights/source.ts";
+import type { ByteSource, SourceKind } from "../../weights/byte_source.ts";
+import { openSource } from "../../weights/source.ts";
 
 const KINDS: readonly SourceKind[] = ["mmap", "pread"];
 const SIZE = 300_001;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { WeightsError } from "../../weights/errors.ts";
-import { type ByteSource, openSource, type ReadWay } from "../../weights/source.ts";
+import type { ByteSource, ReadWay } from "../../weights/byte_source.ts";
+import { openSource } from "../../weights/source.ts";
 
 const SIZE = 3_000_001;
 const onLinux = Deno.build.os === "linux";
