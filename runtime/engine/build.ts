@@ -39,7 +39,8 @@ import {
 import type { ExpertStage } from "./expert_stage.ts";
 import { openReadAhead } from "./look_ahead.ts";
 import { type ModelPlan, planModel } from "./model_plan.ts";
-import { GpuRunner, type RunnerParts } from "./runner.ts";
+import { GpuRunner } from "./runner.ts";
+import type { RunnerParts } from "./runner_parts.ts";
 import { Pace } from "./pace.ts";
 import { chooseResidency, type ResidencyChoice } from "./residency.ts";
 import { type OnProgress, openSite, type Site } from "./site.ts";

@@ -26,7 +26,7 @@ import { type ForwardPrograms, recordLayers } from "../model/forward.ts";
 import { readSample, SAMPLE_BYTES } from "../model/sampler.ts";
 import type { StepResult } from "./core.ts";
 import type { Pace } from "./pace.ts";
-import type { RunnerCounters, RunnerParts } from "./runner.ts";
+import type { RunnerCounters, RunnerParts } from "./runner_parts.ts";
 import type { Sample } from "./sequence.ts";
 import type { PackedStep, StepsAhead } from "./step.ts";
 

@@ -6,53 +6,15 @@
 import { STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Kernel } from "../gpu/kernel.ts";
-import type { Readback } from "../gpu/readback.ts";
 import { type ForwardPrograms, recordLayers } from "../model/forward.ts";
-import { DECODE_ROWS, type Phase, type StepBuffers } from "../model/parts.ts";
-import type { RopeRow } from "../model/rope.ts";
-import { readSample, SAMPLE_BYTES, type SamplerSizes, writeSamplerSlot } from "../model/sampler.ts";
-import type { AheadPrograms } from "../model/ahead.ts";
-import type { Program } from "../gpu/program.ts";
-import type { ModelScratch } from "../model/scratch.ts";
+import { DECODE_ROWS } from "../model/parts.ts";
+import { readSample, SAMPLE_BYTES, writeSamplerSlot } from "../model/sampler.ts";
 import type { GenerateRequest } from "../contract.ts";
 import type { Runner, StepResult } from "./core.ts";
-import type { ExpertStage } from "./expert_stage.ts";
 import type { Sample } from "./sequence.ts";
-import type { Pace } from "./pace.ts";
 import { RunAhead } from "./run_ahead.ts";
+import type { RunnerCounters, RunnerParts } from "./runner_parts.ts";
 import { type HeadRow, type PackedStep, packStep, type Step } from "./step.ts";
-
-/** What the runner drives. */
-export interface RunnerParts {
-  readonly device: GPUDevice;
-  readonly programs: Readonly<Record<Phase, ForwardPrograms>>;
-  readonly steps: StepBuffers;
-  readonly scratch: ModelScratch;
-  /** Samples the head rows. */
-  readonly sampling: Program;
-  readonly samplerSizes: SamplerSizes;
-  /** f32 pairs a row of the rope table. */
-  readonly rotaryDim: number;
-  readonly ropeRow: RopeRow;
-  /** Bytes of one embedding row; a multiple of 4. */
-  readonly embedBytes: number;
-  /** Copies the embedding row of `token` into `into`. */
-  readonly readEmbedding: (token: number, into: Uint8Array<ArrayBuffer>) => void;
-  readonly readback: Readback;
-  /** Pages experts until all are resident; null in a dense model. */
-  readonly experts: ExpertStage | null;
-  /** What takes one decode step to the next without the host; null where that is not wanted. */
-  readonly ahead: AheadPrograms | null;
-  readonly pace: Pace;
-}
-
-/** Totals since start. */
-export interface RunnerCounters {
-  dispatches: number;
-  submissions: number;
-  /** Decode steps that followed another without the host between them. */
-  stepsAhead: number;
-}
 
 /** The engine's runner on a GPU. */
 export class GpuRunner implements Runner {
