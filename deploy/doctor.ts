@@ -6,22 +6,14 @@
  *
  * @module
  */
+import { parseArgs } from "node:util";
 import { TextModel } from "../runtime/mod.ts";
 import { openCheckedSnapshot, parameterCount, readSnapshotConfig } from "../runtime/snapshot.ts";
 import { LIBC_PATHS } from "../weights/mod.ts";
-import { checkAdapter, checkDriverFiles, size } from "./doctor_gpu.ts";
+import { checkAdapter, checkDriverFiles, type Finding, size } from "./doctor_gpu.ts";
 
 /** The Deno that the project is tested with; `deploy/run` gets it. */
 export const DENO_VERSION = "2.9.6";
-
-/** One thing looked at. `note`: works, but could be better; `bad`: serving cannot work. */
-export interface Finding {
-  readonly level: "ok" | "note" | "bad";
-  readonly what: string;
-  readonly found: string;
-  /** How to mend it. */
-  readonly mend?: string;
-}
 
 /** Looks at everything; never throws. */
 export async function examine(model: string): Promise<Finding[]> {
@@ -127,18 +119,31 @@ function checkMemory(modelBytes: number): Finding {
   return { level: "ok", what, found };
 }
 
-/** The folder that `--model` or DELTAPAGE_MODEL names, else the demo. */
+/**
+ * The folder that `--model` or DELTAPAGE_MODEL names, else the demo.
+ * @throws {TypeError} for any other option
+ */
 export function modelFolder(
   args: readonly string[],
   env: (name: string) => string | undefined,
 ): string {
-  const at = args.findIndex((argument) => /^--model(=|$)/.test(argument));
-  const named = at < 0 ? undefined : args[at]!.slice("--model=".length) || args[at + 1];
-  return named ?? env("DELTAPAGE_MODEL") ?? new URL("../weights/demo", import.meta.url).pathname;
+  const options = { model: { type: "string" } } as const;
+  const { model } = parseArgs({ args: [...args], options, strict: true }).values;
+  return model ?? (env("DELTAPAGE_MODEL") || new URL("../weights/demo", import.meta.url).pathname);
+}
+
+function modelFolderOrExit(): string {
+  try {
+    return modelFolder(Deno.args, (name) => Deno.env.get(name));
+  } catch (error) {
+    const [reason] = (error as Error).message.split(/\.\s/);
+    console.error(`deltapage: Cannot read the options: ${reason}; wanted --model DIR or nothing`);
+    Deno.exit(2);
+  }
 }
 
 if (import.meta.main) {
-  const findings = await examine(modelFolder(Deno.args, (name) => Deno.env.get(name)));
+  const findings = await examine(modelFolderOrExit());
   console.log(report(findings));
   Deno.exit(findings.some(({ level }) => level === "bad") ? 1 : 0);
 }

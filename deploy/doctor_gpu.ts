@@ -1,6 +1,14 @@
 /** What the doctor says of the GPU: driver files, adapter, limits, features, and whether it computes. @module */
 import { openGpu } from "../runtime/gpu/device.ts";
-import type { Finding } from "./doctor.ts";
+
+/** One thing looked at. `note`: works, but could be better; `bad`: serving cannot work. */
+export interface Finding {
+  readonly level: "ok" | "note" | "bad";
+  readonly what: string;
+  readonly found: string;
+  /** How to mend it. */
+  readonly mend?: string;
+}
 
 const INSTALL = "apt-get install --no-install-recommends libvulkan1 mesa-vulkan-drivers";
 const LIBRARY_FOLDERS = ["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64"].flatMap(
@@ -70,7 +78,7 @@ export async function checkAdapter(): Promise<Finding[]> {
     const found = (error as Error).message;
     return [{ level: "bad", what: "GPU", found, mend: `install a driver, such as: ${INSTALL}` }];
   }
-  const { device, name, software, subgroups, maxBinding } = gpu;
+  const { device, name, software, subgroups, hostStorage, maxBinding } = gpu;
   try {
     const info = device.adapterInfo ?? {};
     const about = [info.vendor, info.architecture, info.device].filter(Boolean).join(" ");
@@ -92,7 +100,7 @@ export async function checkAdapter(): Promise<Finding[]> {
       {
         level: "ok",
         what: "Features",
-        found: `subgroups ${subgroups ? "yes" : "no"}, ${[...device.features].sort().join(", ")}`,
+        found: `subgroups ${yesNo(subgroups)}, kernels that read host memory ${yesNo(hostStorage)}`,
       },
       await checkSum(device),
     ];
@@ -152,6 +160,10 @@ export function size(bytes: number): string {
   const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1);
   const value = bytes / 1024 ** power;
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[power]}`;
+}
+
+function yesNo(is: boolean): string {
+  return is ? "yes" : "no";
 }
 
 function exists(path: string): boolean {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { checkModel, DENO_VERSION, examine, modelFolder, report } from "../../deploy/doctor.ts";
 import { size } from "../../deploy/doctor_gpu.ts";
 
@@ -46,7 +46,8 @@ Deno.test("checkModel() accepts a sound snapshot", async () => {
 Deno.test("modelFolder() reads the flag, its twin, then takes the demo", () => {
   const env = (name: string) => name === "DELTAPAGE_MODEL" ? "/e" : undefined;
   assertEquals(modelFolder(["--model", "/m"], env), "/m");
-  assertEquals(modelFolder(["--x", "--model=/m"], env), "/m");
+  assertEquals(modelFolder(["--model=/m"], env), "/m");
+  assertThrows(() => modelFolder(["--modle", "/m"], env), TypeError, "--modle");
   assertEquals(modelFolder([], env), "/e");
   assert(modelFolder([], () => undefined).endsWith("/weights/demo"));
 });
