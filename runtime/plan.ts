@@ -82,7 +82,7 @@ export function planMemory(input: PlanInput): MemoryPlan {
   const longest = Math.min(maxPositions, arenaPages(input) * pageTokens);
   if (input.context !== null && input.context > longest) {
     throw new PlanError(
-      `Cannot plan a context of ${input.context} tokens: this model on this device takes at most ${longest}`,
+      `Cannot plan a context of ${input.context} tokens: this model on this device takes at most ${longest}, lower --context`,
     );
   }
   const candidates = input.context !== null
@@ -92,14 +92,13 @@ export function planMemory(input: PlanInput): MemoryPlan {
     const plan = planFor(input, contextLength);
     if (plan) return plan;
   }
-  const least = fixedBytes(input, candidates.at(-1)!) + leastExperts(input);
+  const shortest = candidates.at(-1)!;
+  const least = Math.ceil((fixedBytes(input, shortest) + leastExperts(input)) / 2 ** 20);
   throw new PlanError(
     `Cannot plan ${
       size(input.budget)
-    } of GPU memory: the smallest budget that works for a context of ` +
-      `${candidates.at(-1)} tokens is ${Math.ceil(least / 2 ** 20)}M (--vram ${
-        Math.ceil(least / 2 ** 20)
-      }M)`,
+    } of GPU memory: the smallest budget that works for a context ` +
+      `of ${shortest} tokens is ${least}M, give --vram ${least}M or more`,
   );
 }
 
