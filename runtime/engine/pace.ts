@@ -4,7 +4,7 @@
 export const MAX_AHEAD = 32;
 
 /** How long a batch may take where nobody has set its steps. */
-const MOST_MS = 50;
+export const MOST_MS = 50;
 
 /** Most steps of a batch on this device: `option`, or for null what `Pace` may choose up to; 1 on a software adapter. */
 export function aheadBound(option: number | null, software: boolean): number {

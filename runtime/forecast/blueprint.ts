@@ -12,7 +12,7 @@ import { GpuMemory } from "../gpu/memory.ts";
 import { Program } from "../gpu/program.ts";
 import { type AheadPrograms, buildAhead } from "../model/ahead.ts";
 import { allocateCaches } from "../model/caches.ts";
-import { buildForward, type ForwardPrograms, recordLayers } from "../model/forward.ts";
+import { buildForward, type ForwardPrograms } from "../model/forward.ts";
 import { DECODE_ROWS, type ExpertPool, type Phase, type StepBuffers } from "../model/parts.ts";
 import { addSampler } from "../model/sampler.ts";
 import { allocateScratch, type ModelScratch, samplerSizes } from "../model/scratch.ts";
@@ -31,6 +31,8 @@ export interface BlueprintParts {
   readonly fills: boolean;
   /** One step follows another without the host. */
   readonly ahead: boolean;
+  /** Only these layers of the model, by their places; all unless given. */
+  readonly layers?: readonly number[];
 }
 
 /** The programs, and the buffers that tell them what a step is. */
@@ -51,13 +53,16 @@ const STATE_SLOTS = 2;
 export function drawModel(
   memory: GpuMemory,
   device: GPUDevice,
-  { subject: { config, tensors }, choice, plan, fills, ahead }: BlueprintParts,
+  { subject: { config: whole, tensors }, choice, plan, fills, ahead, layers }: BlueprintParts,
 ): Blueprint {
+  const indices = layers ?? whole.layerKinds.map((_, index) => index);
+  const layerKinds = indices.map((index) => whole.layerKinds[index]!);
+  const config = { ...whole, layers: indices.length, layerKinds };
   const kernels = new KernelCache(device);
   const { kv, maxSequences, head } = choice;
   const sharedInSlots = sharedHasSlot(config, tensors);
   const trunk = sketchTrunk(memory, {
-    ...{ config, tensors, sharedInSlots },
+    ...{ config, indices, tensors, sharedInSlots },
     embedding: ahead,
     int8Head: head === "int8",
   });
@@ -96,32 +101,54 @@ export interface StepCounts {
   experts(shape: StepShape): number;
 }
 
-/** Counts a model's dispatches on paper. */
+/** Counts a model's dispatches on paper: of its first layer, and of one of each kind of the others. */
 export function countDispatches(
   parts: BlueprintParts & { readonly paper: PaperChoice },
 ): StepCounts {
   const gpu = paperGpu(parts.paper);
-  const model = drawModel(new GpuMemory(gpu), gpu.device, parts);
-  const programsOf = ({ rows }: StepShape) =>
-    model.programs[rows > DECODE_ROWS ? "prefill" : "decode"];
+  const { layerKinds } = parts.subject.config;
+  const others = [...new Set(layerKinds)]
+    .map((kind) => layerKinds.indexOf(kind, 1)).filter((index) => index > 0);
+  const layers = [0, ...others];
+  const model = drawModel(new GpuMemory(gpu), gpu.device, { ...parts, layers });
+  /** How many layers of the model are like the one that was drawn. */
+  const alike = [
+    1,
+    ...others.map((index) => {
+      const kind = layerKinds[index];
+      return layerKinds.filter((other, i) => i > 0 && other === kind).length;
+    }),
+  ];
   return {
-    step(shape) {
-      const pass = new PaperPass();
-      const programs = programsOf(shape);
-      const { ahead } = model;
-      const runsAhead = ahead !== null && shape.rows <= DECODE_ROWS;
-      (runsAhead ? ahead.embed : programs.embed).record(pass.encoder, shape);
-      recordLayers(programs, pass.encoder, shape);
-      const ends = [programs.head, model.sampling, ...(runsAhead ? [ahead.advance] : [])];
-      if (shape.headRows > 0) { for (const program of ends) program.record(pass.encoder, shape); }
-      return pass.dispatches;
-    },
-    experts(shape) {
-      const pass = new PaperPass();
-      programsOf(shape).layers[0]!.experts.record(pass.encoder, shape);
-      return pass.dispatches;
-    },
+    step: (shape) =>
+      countEnds(model, shape) +
+      alike.reduce((sum, times, i) => sum + times * countLayer(model, i, shape), 0),
+    experts: (shape) => count([programsOf(model, shape).layers[0]!.experts], shape),
   };
+}
+
+/** Embedding, head and sampling, and the passage to the next step where there is one. */
+function countEnds(model: Blueprint, shape: StepShape): number {
+  const { ahead, sampling } = model;
+  const { embed, head } = programsOf(model, shape);
+  const further = shape.rows > DECODE_ROWS ? null : ahead;
+  const last = shape.headRows === 0 ? [] : [head, sampling, ...(further ? [further.advance] : [])];
+  return count([(further ?? { embed }).embed, ...last], shape);
+}
+
+function countLayer(model: Blueprint, index: number, shape: StepShape): number {
+  const { route, experts, combine } = programsOf(model, shape).layers[index]!;
+  return count([route, experts, combine], shape);
+}
+
+function programsOf({ programs }: Blueprint, { rows }: StepShape): ForwardPrograms {
+  return programs[rows > DECODE_ROWS ? "prefill" : "decode"];
+}
+
+function count(programs: readonly Program[], shape: StepShape): number {
+  const pass = new PaperPass();
+  for (const program of programs) program.record(pass.encoder, shape);
+  return pass.dispatches;
 }
 
 /** The experts' slots, and their places in host memory where the device fills the slots. */

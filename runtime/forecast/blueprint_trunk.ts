@@ -1,7 +1,7 @@
 /** The trunk of a model by the names and shapes of its tensors alone, as `loadTrunk` would place it. @module */
 import { INT8_SCALE_ROWS, int8ScaleCount } from "../../shaders/quantize/quantize.ts";
 import type { GpuMemory } from "../gpu/memory.ts";
-import type { ModelConfig } from "../model/config.ts";
+import type { LayerKind, ModelConfig } from "../model/config.ts";
 import { headName, layerPrefix, SCALE_BLOCK, textPrefix } from "../model/names.ts";
 import type { FormatName, Matrix, MatrixSlice, MlpWeights } from "../model/parts.ts";
 import { sliceRows } from "../model/placement.ts";
@@ -10,7 +10,10 @@ import type { SizedTensor } from "../plan_input.ts";
 
 /** What of a trunk is wanted. */
 export interface TrunkSketch {
+  /** With the layers that are wanted, and no others. */
   readonly config: ModelConfig;
+  /** Where each of them stands in the whole model. */
+  readonly indices: readonly number[];
   readonly tensors: readonly SizedTensor[];
   /** The shared experts have slots among the routed ones. */
   readonly sharedInSlots: boolean;
@@ -31,12 +34,12 @@ interface Shelf {
  * @throws {RangeError} if a tensor that the configuration asks for is missing
  */
 export function sketchTrunk(memory: GpuMemory, sketch: TrunkSketch): Trunk {
-  const { config, tensors, embedding, int8Head } = sketch;
+  const { config, indices, tensors, embedding, int8Head } = sketch;
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const shelf = openShelf(memory, byName);
   const prefix = textPrefix((name) => byName.get(name)?.dtype);
-  const layers = config.layerKinds.map((_, index) =>
-    layerOf(shelf, sketch, { at: layerPrefix(prefix, index), index })
+  const layers = config.layerKinds.map((kind, i) =>
+    layerOf(shelf, sketch, { at: layerPrefix(prefix, indices[i]!), kind })
   );
   const head = shelf.matrix([headName(config, prefix)], int8Head);
   const isHead = config.tiedEmbeddings && head.format === "bf16";
@@ -52,12 +55,12 @@ export function sketchTrunk(memory: GpuMemory, sketch: TrunkSketch): Trunk {
 function layerOf(
   shelf: Shelf,
   { config, sharedInSlots }: TrunkSketch,
-  { at, index }: { readonly at: string; readonly index: number },
+  { at, kind }: { readonly at: string; readonly kind: LayerKind },
 ): LayerWeights {
   return {
     inputNorm: shelf.vector(`${at}input_layernorm.weight`),
     postNorm: shelf.vector(`${at}post_attention_layernorm.weight`),
-    mixer: config.layerKinds[index] === "linear"
+    mixer: kind === "linear"
       ? deltaOf(shelf, `${at}linear_attn.`)
       : attentionOf(shelf, `${at}self_attn.`),
     block: config.mlp.kind === "dense"

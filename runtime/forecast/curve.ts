@@ -1,7 +1,7 @@
 /** Speed over the memory of a card. @module */
-import { PlanError, type PlanInput, planMemory } from "../plan.ts";
+import { type MemoryPlan, PlanError, type PlanInput, planMemory } from "../plan.ts";
 import { decodeSpeed } from "./decode.ts";
-import { type ForecastRequest, memoryInput, pagingOf } from "./forecast.ts";
+import { type ForecastRequest, memoryInput, speedInput } from "./forecast.ts";
 
 /** One card. */
 export interface CurvePoint {
@@ -31,22 +31,20 @@ export function vramCurve(request: ForecastRequest, { from, to }: CurveRange): C
 
 function pointAt(
   request: ForecastRequest,
-  plan: Omit<PlanInput, "budget">,
+  input: Omit<PlanInput, "budget">,
   vram: number,
 ): CurvePoint[] {
-  const { subject: { config }, device } = request;
-  const paging = pagingOf(request, plan.experts);
-  const slots = slotsAt(plan, Math.ceil(vram * device.usable));
-  if (slots === null) return [];
+  const plan = planAt(input, Math.ceil(vram * request.device.usable));
+  if (plan === null) return [];
+  const speed = speedInput(request, plan);
   const at = (unconnected: boolean) =>
-    decodeSpeed({ config, plan, slots, device, paging }, { sequences: 1, context: 0, unconnected })
-      .tokensPerSecond.value;
+    decodeSpeed(speed, { sequences: 1, context: 0, unconnected }).tokensPerSecond.value;
   return [{ vram, rate: at(false), least: at(true) }];
 }
 
-function slotsAt(input: Omit<PlanInput, "budget">, budget: number): number | null {
+function planAt(input: Omit<PlanInput, "budget">, budget: number): MemoryPlan | null {
   try {
-    return planMemory({ ...input, budget }).expertSlots;
+    return planMemory({ ...input, budget });
   } catch (error) {
     if (error instanceof PlanError) return null;
     throw error;

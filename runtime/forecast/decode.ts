@@ -1,19 +1,33 @@
 /** How fast tokens should come. @module */
-import type { ModelConfig } from "../model/config.ts";
-import type { PlanInput } from "../plan.ts";
+import { MAX_AHEAD, MOST_MS } from "../engine/pace.ts";
+import type { MemoryPlan, PlanInput } from "../plan.ts";
+import type { PlanChoice } from "../plan_input.ts";
 import { decimal, type Derived, digits, percent, time } from "./derived.ts";
 import type { Device } from "./devices.ts";
+import { expertDispatches, stepDispatches } from "./dispatches.ts";
+import { assumedRates, BANDWIDTH_SHARE, type KernelRates, productSeconds } from "./kernel_rates.ts";
 import { distinctExperts, type Paging, pagingRates, type Sources, sourcesOf } from "./paging.ts";
+import type { Subject } from "./subject.ts";
+import { matrixBytes, sharedSlots } from "./traffic.ts";
 
 /** What a speed is predicted from. */
 export interface SpeedInput {
-  readonly config: ModelConfig;
-  readonly plan: Omit<PlanInput, "budget">;
-  /** Expert slots of each layer. */
-  readonly slots: number;
+  readonly subject: Subject;
+  readonly choice: PlanChoice;
+  /** What the plan was made from. */
+  readonly input: Omit<PlanInput, "budget">;
+  readonly plan: PlannedSizes;
   readonly device: Device;
   readonly paging: Paging;
+  /** Whether decoding runs ahead of the host while every expert is resident. */
+  readonly ahead: boolean;
 }
+
+/** The memory plan as far as speed goes. */
+export type PlannedSizes = Pick<
+  MemoryPlan,
+  "contextLength" | "expertSlots" | "kvPages" | "kvArenas"
+>;
 
 /** Sequences that decode together, and the tokens before each. */
 export interface DecodeLoad {
@@ -34,48 +48,43 @@ export interface DecodeSpeed {
   /** Bytes of experts that a step has to page in. */
   readonly paged: Derived;
   readonly sources: Sources | null;
+  /** Dispatches of a step without stops. */
+  readonly dispatches: number;
   /** Tokens a second if only the card's bandwidth counted and nothing were paged. */
   readonly ceiling: Derived;
 }
 
-/** Share of a card's bandwidth that kernels like these reach: published figures say 0.45 to 0.7. */
-export const BANDWIDTH_SHARE = 0.5;
-/** Dispatches of a DeltaNet layer, an attention layer, and of embedding, head and sampling. */
-const DISPATCHES = { linear: 7, full: 9, rest: 9 } as const;
-/** Dispatches of a layer whose missing experts the device copies by itself. */
-const FILL_DISPATCHES = 2;
-/** Seconds of a stop for missing experts beside the copies: one read-back, one more submission. */
-const STOP_SECONDS = 2e-4;
+/** Part of a step's time: what it takes and why. */
+interface Term {
+  readonly seconds: number;
+  readonly text: string;
+}
 
 /** The speed of decoding. */
 export function decodeSpeed(input: SpeedInput, load: DecodeLoad): DecodeSpeed {
-  const { config, plan: { experts }, slots, device, paging } = input;
+  const { input: { experts }, plan: { expertSlots: slots }, device, paging } = input;
   const { sequences } = load;
   const bytes = bytesOfStep(input, load);
   const sources = experts && sourcesOf({ ...load, experts, slots, device, paging });
-  const paged = pagedBytes(input, sequences, sources);
-  const filling = paging === "host" && sources !== null && sources.hits.value < 1;
-  const dispatches = dispatchesOf(config) + (filling ? FILL_DISPATCHES * config.layers : 0);
-  const reading = bytes.value / (device.bandwidth * BANDWIDTH_SHARE);
-  const starting = dispatches * device.dispatch;
+  const shape = shapeOf(load);
+  const dispatches = stepDispatches(dispatchedOf(input), shape);
   const terms = [
-    `${time(reading)} to read at ${percent(BANDWIDTH_SHARE)} of ${decimal(device.bandwidth)}/s`,
-    `${time(starting)} for ${dispatches} dispatches`,
+    ...(device.kernels ? kernelTerms(input, load, device.kernels) : [readingTerm(bytes, device)]),
+    dispatchTerm(dispatches, device),
+    ...(experts && sources && sources.hits.value < 1 ? waitTerms(input, load, sources) : []),
   ];
-  let seconds = reading + starting;
-  if (experts && sources && sources.hits.value < 1) {
-    const waiting = waitOf(input, sequences, sources);
-    seconds += waiting.value;
-    terms.push(waiting.formula);
-  }
+  const between = tokenTerm(input, sum(terms));
+  const seconds = sum(terms) + between.seconds;
+  const texts = [...terms, between].filter((term) => term.seconds > 0).map(({ text }) => text);
   return {
     tokensPerSecond: {
       value: sequences / seconds,
-      formula: `${sequences} / (${terms.join(" + ")})`,
+      formula: `${sequences} / (${texts.join(" + ")})`,
     },
     bytes,
-    paged,
+    paged: pagedBytes(input, sequences, sources),
     sources,
+    dispatches,
     ceiling: {
       value: sequences * device.bandwidth / bytes.value,
       formula: `${sequences > 1 ? `${sequences} x ` : ""}${decimal(device.bandwidth)}/s / ${
@@ -85,13 +94,83 @@ export function decodeSpeed(input: SpeedInput, load: DecodeLoad): DecodeSpeed {
   };
 }
 
-/** Dispatches of a step that decodes. */
-export function dispatchesOf({ layerKinds }: ModelConfig): number {
-  return layerKinds.reduce((sum, kind) => sum + DISPATCHES[kind], 0) + DISPATCHES.rest;
+/** What is dispatched, as the engine would have it. */
+export function dispatchedOf({ subject, choice, plan, device, paging, ahead, input }: SpeedInput) {
+  const resident = !input.experts || plan.expertSlots >= input.experts.count;
+  const { software } = device;
+  const fills = paging === "host" && !resident;
+  return { subject, choice, plan, software, fills, ahead: ahead && resident };
+}
+
+/** The rates to go by. */
+export function ratesOf(device: Device): KernelRates {
+  return device.kernels ?? assumedRates(device);
+}
+
+/** The term of so many dispatches. */
+export function dispatchTerm(dispatches: number, device: Device): Term {
+  const seconds = dispatches * ratesOf(device).dispatch;
+  return { seconds, text: `${time(seconds)} for ${dispatches} dispatches` };
+}
+
+function shapeOf({ sequences, context }: DecodeLoad) {
+  return { rows: sequences, segments: sequences, headRows: sequences, maxContext: context + 1 };
+}
+
+function sum(terms: readonly Term[]): number {
+  return terms.reduce((total, { seconds }) => total + seconds, 0);
+}
+
+function readingTerm({ value }: Derived, { bandwidth }: Device): Term {
+  const seconds = value / (bandwidth * BANDWIDTH_SHARE);
+  const text = `${time(seconds)} to read at ${percent(BANDWIDTH_SHARE)} of ${decimal(bandwidth)}/s`;
+  return { seconds, text };
+}
+
+/** What each kind of kernel takes, at the rates that were measured. */
+function kernelTerms(
+  { subject, choice, input }: SpeedInput,
+  { sequences: rows, context }: DecodeLoad,
+  rates: KernelRates,
+): Term[] {
+  const { narrow, wide } = matrixBytes(subject, input, choice);
+  const { experts, stateSlot, kvPage, pageTokens } = input;
+  const matrices = productSeconds(rates.narrow, narrow, rows) +
+    productSeconds(rates.wide, wide, rows);
+  const state = 2 * rows * stateSlot / rates.delta.step;
+  const attending = rows * context * kvPage / pageTokens / rates.attention.decode;
+  return [
+    { seconds: matrices, text: `${time(matrices)} for matrices` },
+    ...(experts ? [expertTerm(subject, experts, rows, rates)] : []),
+    { seconds: state, text: `${time(state)} for recurrent states` },
+    { seconds: attending, text: `${time(attending)} for attention` },
+  ];
+}
+
+function expertTerm(
+  subject: Subject,
+  experts: NonNullable<PlanInput["experts"]>,
+  rows: number,
+  { experts: { one, several, tile } }: KernelRates,
+): Term {
+  const shared = sharedSlots(subject) * Math.ceil(rows / tile);
+  const read = distinctExperts(experts, rows) + shared;
+  const seconds = experts.layers * read * experts.stride / (rows === 1 ? one : several);
+  return { seconds, text: `${time(seconds)} for ${digits(read)} experts a layer` };
+}
+
+/** What passes between steps; with steps ahead of the host, a part of what passes between batches of them. */
+function tokenTerm(input: SpeedInput, step: number): Term {
+  const { ahead } = dispatchedOf(input);
+  const { token } = ratesOf(input.device);
+  const steps = ahead ? Math.max(1, Math.min(MAX_AHEAD, Math.floor(MOST_MS / 1000 / step))) : 1;
+  const seconds = token / steps;
+  const shared = steps > 1 ? `, one in ${steps} steps` : "";
+  return { seconds, text: `${time(seconds)} between steps${shared}` };
 }
 
 function bytesOfStep(
-  { plan: { trunk, experts, stateSlot, kvPage, pageTokens } }: SpeedInput,
+  { input: { trunk, experts, stateSlot, kvPage, pageTokens } }: SpeedInput,
   { sequences, context }: DecodeLoad,
 ): Derived {
   const each = sequences > 1 ? `${sequences} x ` : "";
@@ -113,13 +192,13 @@ function bytesOfStep(
     parts.push([sequences * context * kv, `${each}${context} tokens x ${decimal(kv)} of KV`]);
   }
   return {
-    value: parts.reduce((sum, [bytes]) => sum + bytes, 0),
+    value: parts.reduce((total, [bytes]) => total + bytes, 0),
     formula: parts.map(([, text]) => text).join(" + "),
   };
 }
 
 function pagedBytes(
-  { plan: { experts } }: SpeedInput,
+  { input: { experts } }: SpeedInput,
   sequences: number,
   sources: Sources | null,
 ): Derived {
@@ -134,24 +213,23 @@ function pagedBytes(
   };
 }
 
-/** Seconds that a step waits for experts; nothing overlaps them. */
-function waitOf(
-  { plan, device, paging }: SpeedInput,
-  sequences: number,
-  sources: Sources,
-): Derived {
-  const { layers, stride } = plan.experts!;
-  const distinct = distinctExperts(plan.experts!, sequences);
+/** What a step waits for experts; nothing overlaps them. */
+function waitTerms(input: SpeedInput, load: DecodeLoad, sources: Sources): Term[] {
+  const { input: { experts }, device, paging } = input;
+  const { layers, stride } = experts!;
+  const distinct = distinctExperts(experts!, load.sequences);
   const rates = pagingRates(device, paging);
   const bytes = layers * distinct * stride;
   const memory = bytes * sources.fromMemory / rates.memory;
   const disk = bytes * sources.fromDisk.value / rates.disk;
   const stops = paging === "host" ? 0 : layers * (1 - sources.hits.value ** distinct);
-  const stopping = stops * STOP_SECONDS;
-  const terms = [
-    ...(memory > 0 ? [`${time(memory)} to page in at ${decimal(rates.memory)}/s`] : []),
-    ...(disk > 0 ? [`${time(disk)} from the disk at ${decimal(rates.disk)}/s`] : []),
-    ...(stops > 0 ? [`${time(stopping)} for ${digits(stops)} stops`] : []),
+  const { token, dispatch } = ratesOf(device);
+  // A stop is a read-back and a submission more, and dispatches the layer's experts once more.
+  const again = stops === 0 ? 0 : expertDispatches(dispatchedOf(input), shapeOf(load));
+  const stopping = stops * (token + again * dispatch);
+  return [
+    { seconds: memory, text: `${time(memory)} to page in at ${decimal(rates.memory)}/s` },
+    { seconds: disk, text: `${time(disk)} from the disk at ${decimal(rates.disk)}/s` },
+    { seconds: stopping, text: `${time(stopping)} for ${digits(stops)} stops` },
   ];
-  return { value: memory + disk + stopping, formula: terms.join(" + ") };
 }

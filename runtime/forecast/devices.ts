@@ -1,5 +1,7 @@
 /** What a forecast must know of a machine, and graphics cards by their makers' data sheets. @module */
 
+import type { KernelRates } from "./kernel_rates.ts";
+
 /** A card in a machine; sizes in bytes, rates in bytes a second. */
 export interface Device {
   readonly name: string;
@@ -21,6 +23,12 @@ export interface Device {
   readonly flops: number;
   /** Seconds that a dispatch costs beside its bytes: starting, filling the card, draining it for the next one. */
   readonly dispatch: number;
+  /** Seconds from one step to the next that the host takes part in; where steps run ahead, of a batch of them. */
+  readonly token: number;
+  /** What the engine's kernels reach; null where that was not measured, but is assumed from the rates above. */
+  readonly kernels: KernelRates | null;
+  /** Whether shaders run on the CPU: the engine builds other programs then. */
+  readonly software: boolean;
 }
 
 const GIB = 2 ** 30;
@@ -38,6 +46,10 @@ export const ASSUMED = {
   flops: 15e12,
   /** What the single-stream figures published of native engines leave, per kernel, after reading. */
   dispatch: 1e-5,
+  /** A blocking read-back as measured, and as much again of the host's own work. */
+  token: 4e-4,
+  kernels: null,
+  software: false,
 } as const;
 
 /** Known cards; any other is described by its numbers. */

@@ -3,7 +3,7 @@ import { type MemoryPlan, PlanError, type PlanInput, planMemory } from "../plan.
 import { type PlanChoice, planInput } from "../plan_input.ts";
 import { planAhead } from "../engine/model_plan.ts";
 import { adviceFor } from "./advice.ts";
-import { decodeSpeed, type SpeedInput } from "./decode.ts";
+import { decodeSpeed, type PlannedSizes, type SpeedInput } from "./decode.ts";
 import { decimal, type Derived, digits, time } from "./derived.ts";
 import type { Device } from "./devices.ts";
 import { memoryFormulas } from "./memory.ts";
@@ -130,6 +130,13 @@ export function pagingOf(
   return paging ?? (experts && hostHoldsAll(experts, device) ? "host" : "paged");
 }
 
+/** What speeds are predicted from, with this plan. */
+export function speedInput(request: ForecastRequest, plan: PlannedSizes): SpeedInput {
+  const { subject, choice, device, ahead } = request;
+  const input = memoryInput(request);
+  return { subject, choice, input, plan, device, paging: pagingOf(request, input.experts), ahead };
+}
+
 /** As `memoryInput`, with what running ahead takes. */
 function aheadInput({ subject, choice, ahead }: ForecastRequest): Omit<PlanInput, "budget"> {
   return planInput(subject.config, subject.tensors, { ...choice, ahead });
@@ -158,15 +165,8 @@ function loadSeconds(
 }
 
 function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {
-  const { subject, choice, device } = request;
-  const { config, activeWeights: weights } = subject;
-  const input: SpeedInput = {
-    config,
-    plan: memoryInput(request),
-    slots: plan.expertSlots,
-    device,
-    paging: pagingOf(request, memoryInput(request).experts),
-  };
+  const { choice } = request;
+  const input = speedInput(request, plan);
   const one = decodeSpeed(input, { sequences: 1, context: 0 });
   const unconnected = decodeSpeed(input, { sequences: 1, context: 0, unconnected: true });
   const full = decodeSpeed(input, { sequences: 1, context: plan.contextLength });
@@ -174,7 +174,7 @@ function speedOf(request: ForecastRequest, plan: MemoryPlan): ForecastSpeed {
   const together = decodeSpeed(input, { sequences, context: 0 });
   const apart = decodeSpeed(input, { sequences, context: 0, apart: true });
   const chunk = choice.chunkRows;
-  const prefill = prefillSpeed({ ...input, weights }, { tokens: PROMPT, chunk });
+  const prefill = prefillSpeed(input, { tokens: PROMPT, chunk });
   const first = PROMPT / prefill.value + 1 / one.tokensPerSecond.value;
   const { hits, fromDisk } = one.sources ??
     { hits: { value: 1, formula: "no routed experts" }, fromDisk: { value: 0, formula: "none" } };

@@ -15,7 +15,7 @@ export interface MeasuredDevice {
 export function ownDevice(
   name: string,
   budget: number,
-  rates: Rates,
+  { rates, software }: Pick<MeasuredDevice, "rates" | "software">,
   ram: number | null = null,
 ): Device {
   return {
@@ -30,6 +30,8 @@ export function ownDevice(
     ram,
     flops: rates.flops,
     dispatch: rates.dispatch,
+    kernels: rates.kernels,
+    software,
   };
 }
 

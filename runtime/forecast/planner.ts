@@ -77,14 +77,14 @@ export class Planner {
   /** Measured at the first question, once. */
   async #own(
     { adapter, memoryBudget }: ModelInfo,
-  ): Promise<Omit<MeasuredDevice, "rates"> & { readonly device: Device }> {
+  ): Promise<MeasuredDevice & { readonly device: Device }> {
     if (memoryBudget === undefined) {
       throw new ForecastOptionError("device", 'found "nothing", wanted a device, or its numbers');
     }
     this.#measured ??= this.#measure();
     this.#measured.catch(() => this.#measured = undefined);
-    const { rates, ...measured } = await this.#measured;
-    return { ...measured, device: ownDevice(adapter, memoryBudget, rates, hostMemory()) };
+    const measured = await this.#measured;
+    return { ...measured, device: ownDevice(adapter, memoryBudget, measured, hostMemory()) };
   }
 
   /** As the engine chooses. */

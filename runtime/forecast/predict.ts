@@ -1,7 +1,7 @@
 /** What the running machine should reach, from its own measured rates: to be held against what it does. @module */
 import type { MemoryPlan } from "../plan.ts";
 import type { PlanChoice } from "../plan_input.ts";
-import { decodeSpeed } from "./decode.ts";
+import { decodeSpeed, type PlannedSizes } from "./decode.ts";
 import { type Derived, digits } from "./derived.ts";
 import { memoryInput } from "./forecast.ts";
 import type { Rates } from "./measure.ts";
@@ -15,11 +15,15 @@ export interface RunningEngine {
   readonly subject: Subject;
   readonly choice: PlanChoice;
   /** The engine's own plan. */
-  readonly plan: Pick<MemoryPlan, "budget" | "expertSlots">;
+  readonly plan: Pick<MemoryPlan, "budget"> & PlannedSizes;
   /** As `measureRates` found them. */
   readonly rates: Rates;
   /** Who brings missing experts; the host, unless said. */
   readonly paging?: Paging;
+  /** Whether shaders run on the CPU. */
+  readonly software: boolean;
+  /** Whether it runs ahead of the host; not, unless said. */
+  readonly ahead?: boolean;
   /** Bytes a second at which experts come in, where that was measured; else it is assumed. */
   readonly pageIn?: number;
 }
@@ -38,6 +42,8 @@ export interface PredictedLoad {
 export interface Prediction {
   /** Expert slots of each layer. */
   readonly slots: number;
+  /** Dispatches of a step that decodes. */
+  readonly dispatches: number;
   readonly hitRate: Derived;
   /** Tokens a second of all sequences together. */
   readonly decode: Derived;
@@ -47,25 +53,22 @@ export interface Prediction {
 
 /** The prediction for an engine under a load. */
 export function predict(engine: RunningEngine, load: PredictedLoad): Prediction {
-  const { subject, choice, plan: { budget, expertSlots }, rates, paging = "paged", pageIn } =
-    engine;
-  const own = ownDevice("this machine", budget, rates);
+  const { subject, choice, plan, rates, software, pageIn } = engine;
+  const own = ownDevice("this machine", plan.budget, { rates, software });
   const input = {
-    config: subject.config,
-    plan: memoryInput({ subject, choice }),
-    slots: expertSlots,
-    paging,
+    ...{ subject, choice, plan },
+    input: memoryInput({ subject, choice }),
+    paging: engine.paging ?? "paged",
+    ahead: engine.ahead ?? false,
     device: pageIn === undefined ? own : { ...own, host: pageIn, link: pageIn },
   };
-  const { tokensPerSecond, sources } = decodeSpeed(input, load);
+  const { tokensPerSecond, sources, dispatches } = decodeSpeed(input, load);
   return {
-    slots: expertSlots,
+    slots: plan.expertSlots,
+    dispatches,
     hitRate: sources?.hits ?? { value: 1, formula: "no routed experts" },
     decode: tokensPerSecond,
-    prefill: prefillSpeed(
-      { ...input, weights: subject.activeWeights },
-      { tokens: load.promptTokens, chunk: choice.chunkRows },
-    ),
+    prefill: prefillSpeed(input, { tokens: load.promptTokens, chunk: choice.chunkRows }),
   };
 }
 

@@ -34,6 +34,15 @@ export function memberSubject(name: MemberName, format: SubjectFormat): Subject 
   return subject;
 }
 
+/** A member in FP8 with other sizes. */
+export function changedSubject(
+  name: MemberName,
+  sizes: Partial<Omit<ModelConfig, "layers">> & Pick<ModelConfig, "layerKinds">,
+): Subject {
+  const config = { ...memberSubject(name, "fp8").config, ...sizes };
+  return configSubject(`like ${name}`, { ...config, layers: sizes.layerKinds.length }, "fp8");
+}
+
 /** A model of which only the configuration is known. @throws {ConfigError} if it is not of the family */
 export function jsonSubject(json: unknown, file: string, format: SubjectFormat): Subject {
   return configSubject(`${file} ${format}`, parseConfig(json, file), format);

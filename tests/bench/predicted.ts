@@ -6,6 +6,8 @@ import type { Gpu } from "../../runtime/gpu/device.ts";
 
 /** Predicts tokens a second. */
 export interface Predictor {
+  /** Dispatches of a step of one sequence. */
+  readonly dispatches: number;
   /** Of all sequences together, each after `context` tokens. */
   decode(sequences: number, context: number): Derived;
   /** Of a prompt. */
@@ -14,11 +16,12 @@ export interface Predictor {
 
 /** Measures the device, and predicts from what was found. */
 export async function predictor(
-  engine: Omit<RunningEngine, "rates">,
+  engine: Omit<RunningEngine, "rates" | "software">,
   gpu: Gpu,
 ): Promise<Predictor> {
-  const running = { ...engine, rates: await measureRates(gpu) };
+  const running = { ...engine, rates: await measureRates(gpu), software: gpu.software };
   return {
+    dispatches: predict(running, { sequences: 1, context: 0, promptTokens: 1 }).dispatches,
     decode: (sequences, context) =>
       predict(running, { sequences, context, promptTokens: 1 }).decode,
     prefill: (promptTokens) => predict(running, { sequences: 1, context: 0, promptTokens }).prefill,

@@ -7,6 +7,7 @@ import { parseSize, type Residency } from "../../runtime/options.ts";
 import { planMemory, size } from "../../runtime/plan.ts";
 import { planInput } from "../../runtime/plan_input.ts";
 import { readSnapshotConfig } from "../../runtime/snapshot.ts";
+import { openGpu } from "../../runtime/gpu/device.ts";
 import { openSnapshot } from "../../weights/mod.ts";
 import { openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
 import { tellDecode } from "./decode_lines.ts";
@@ -41,6 +42,8 @@ export interface OpenRun extends BudgetRun {
   readonly engine: OpenedEngine;
   readonly workload: Workload;
   readonly choice: ReturnType<typeof choiceOf>;
+  /** Whether shaders run on the CPU. */
+  readonly software: boolean;
 }
 
 const WARM_UP = 8;
@@ -55,7 +58,8 @@ export async function reportBudget(
 ): Promise<void> {
   const folder = snapshotFolder(options);
   const subject = subjectOf(folder);
-  const choice = choiceOf(options, subject);
+  const { maxBinding, software } = await deviceHere();
+  const choice = choiceOf(options, subject, maxBinding);
   const name = nameOf(run);
   // With room to run ahead of the host, as a server has that is given a whole card.
   const input = planInput(subject.config, subject.tensors, { ...choice, ahead: true });
@@ -77,7 +81,7 @@ export async function reportBudget(
   });
   const opened = (performance.now() - start) / 1000;
   const workload = new Workload(engine, subject.config.vocab);
-  const open = { ...run, name, subject, engine, workload, choice };
+  const open = { ...run, name, subject, engine, workload, choice, software };
   try {
     const lost = engine.lost.then((message) => Promise.reject(new Error(message)));
     await Promise.race([lost, timeEngine(report, options, open, opened)]);
@@ -91,14 +95,25 @@ function nameOf({ budget, residency, cold }: BudgetRun): string {
   return budget + (cold ? ", cold" : residency === "auto" ? "" : `, ${residency}`);
 }
 
-function choiceOf({ prompts, decode }: ReportOptions, { config }: Subject) {
+function choiceOf(
+  { prompts, decode }: ReportOptions,
+  { config }: Subject,
+  maxBinding: number,
+) {
   const longest = Math.max(...prompts, PROMPT + decode) + MARGIN;
   return {
     ...TEST_OPTIONS,
+    maxBinding,
     maxSequences: 1,
     context: Math.min(config.maxPositions, longest),
-    maxBinding: 2 ** 31 - 1,
   };
+}
+
+/** What of the device decides how programs are built. */
+async function deviceHere(): Promise<{ readonly maxBinding: number; readonly software: boolean }> {
+  const gpu = await openGpu();
+  gpu.device.destroy();
+  return gpu;
 }
 
 async function timeEngine(

@@ -3,6 +3,7 @@ import { decodeSpeed } from "../../runtime/forecast/decode.ts";
 import { decimal, digits, percent, time } from "../../runtime/forecast/derived.ts";
 import { memoryInput } from "../../runtime/forecast/forecast.ts";
 import type { Rates } from "../../runtime/forecast/measure.ts";
+import { aheadBound } from "../../runtime/engine/pace.ts";
 import { ownDevice } from "../../runtime/forecast/own_device.ts";
 import { besideMeasured, predict } from "../../runtime/forecast/predict.ts";
 import type { OpenRun } from "./budget.ts";
@@ -50,23 +51,24 @@ export function tellDecode(report: Report, run: OpenRun, decoded: Decoded): void
 }
 
 function bytesOfToken({ subject, choice, engine, rates }: OpenRun) {
-  const plan = memoryInput({ subject, choice });
-  const any = rates ?? { read: 1, upload: 1, flops: 1, dispatch: 1 };
-  const device = ownDevice("", engine.runner.plan.budget, any);
-  const slots = engine.runner.plan.expertSlots;
-  const input = { config: subject.config, plan, slots, device, paging: "paged" } as const;
-  return decodeSpeed(input, { sequences: 1, context: PROMPT }).bytes;
+  const input = memoryInput({ subject, choice });
+  const { plan } = engine.runner;
+  const any = rates ?? { read: 1, upload: 1, flops: 1, dispatch: 1, kernels: null };
+  const device = ownDevice("", plan.budget, { rates: any, software: false });
+  const speed = { subject, choice, input, plan, device, paging: "paged", ahead: false } as const;
+  return decodeSpeed(speed, { sequences: 1, context: PROMPT }).bytes;
 }
 
 function tellPrediction(
   report: Report,
-  { name, subject, choice, engine: { runner } }: OpenRun,
+  { name, subject, choice, software, engine: { runner } }: OpenRun,
   step: number,
   rates: Rates,
 ): void {
   const paging = runner.residency?.mode === "host" ? "host" : "paged";
+  const ahead = aheadBound(null, software) > 1;
   const { decode, hitRate } = predict(
-    { subject, choice, plan: runner.plan, rates, paging },
+    { subject, choice, plan: runner.plan, rates, paging, software, ahead },
     { sequences: 1, context: PROMPT, promptTokens: PROMPT },
   );
   report({

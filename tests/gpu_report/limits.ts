@@ -3,7 +3,8 @@ import { openGpu } from "../../runtime/gpu/device.ts";
 import { Program } from "../../runtime/gpu/program.ts";
 import { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Readback, syncReadbackWorks } from "../../runtime/gpu/readback.ts";
-import { CHAIN, measureRates } from "../../runtime/forecast/measure.ts";
+import { CHAIN, measureDevice } from "../../runtime/forecast/measure.ts";
+import { measureKernels } from "../../runtime/forecast/measure_kernels.ts";
 import { noise, Stopwatch } from "../../runtime/forecast/stopwatch.ts";
 import { decimal, digits, time } from "../../runtime/forecast/derived.ts";
 import { addMatmul } from "../../runtime/model/linear.ts";
@@ -32,7 +33,7 @@ export function measuredBytes(
 export async function reportLimits(report: Report, options: ReportOptions): Promise<void> {
   const gpu = await openGpu();
   const bytes = measuredBytes(options, gpu);
-  const rates = await measureRates(gpu, { ...PATIENCE, bytes });
+  const rates = await measureDevice(gpu, { ...PATIENCE, bytes });
   const line = (name: string, found: string, how: string, data: Record<string, number>) =>
     report({ section: "limits", name, found, how, data });
   line("memory, read", `${decimal(rates.read)}/s`, `a kernel that only reads ${decimal(bytes)}`, {
@@ -56,8 +57,33 @@ export async function reportLimits(report: Report, options: ReportOptions): Prom
   await reportCodes(report, watch);
   await reportMatrices(report, watch, rates.read);
   await reportLoops(report, watch);
+  await reportKernels(report, watch);
   await watch.close();
   gpu.device.destroy();
+}
+
+/** The engine's own kernels, from which speeds are predicted. */
+async function reportKernels(report: Report, watch: Stopwatch): Promise<void> {
+  const rates = await measureKernels(watch);
+  const { narrow, wide, experts, delta, attention, dispatch, token } = rates;
+  const lines: [string, string, string][] = [
+    ["FP8 matrices", `${decimal(narrow.one)}/s`, `one row; ${decimal(narrow.eight)}/s eight`],
+    ["BF16 matrices", `${decimal(wide.one)}/s`, `one row; ${decimal(wide.eight)}/s eight`],
+    ["experts", `${decimal(experts.one)}/s`, `one row; ${decimal(experts.several)}/s eight`],
+    ["prompts", `${decimal(narrow.many, "FLOP")}/s`, "FP8 matrices with 64 rows"],
+    ["recurrent states", `${decimal(delta.step)}/s`, "read and written, one row"],
+    ["attention", `${decimal(attention.decode)}/s`, "keys and values of 2,048 tokens, one row"],
+    ["a dispatch among others", time(dispatch), "of a step of a very small model"],
+    ["between steps", time(token), "read-back, writing the next step, submission"],
+  ];
+  lines.forEach(([name, found, how], i) =>
+    report({
+      section: "limits",
+      name: `kernels: ${name}`,
+      ...{ found, how },
+      ...(i === 0 ? { data: { kernelRates: JSON.stringify(rates) } } : {}),
+    })
+  );
 }
 
 async function reportReadback(report: Report, watch: Stopwatch): Promise<void> {

@@ -40,7 +40,7 @@ async function reportWrites(report: Report, watch: Stopwatch, target: GPUBuffer)
   const { device } = watch.gpu;
   const words = noise(EXPERT / 4);
   const seconds = await watch.seconds((repeats) => {
-    for (let i = 0; i < repeats; i++) fillWords(device, target, words);
+    for (let i = 0; i < repeats; i++) fillWords(device.queue, target, words);
   });
   report({
     section: "paging",

@@ -117,13 +117,18 @@ function budgetOf(
 function knownBefore(
   findings: readonly Finding[],
 ): Pick<BudgetRun, "rates" | "residentStep" | "logprobs"> {
-  const values = Object.assign({}, ...findings.map(({ data }) => data)) as Partial<Rates>;
-  const { read, upload, flops, dispatch } = values;
+  const values = Object.assign({}, ...findings.map(({ data }) => data)) as
+    & Partial<Rates>
+    & { readonly kernelRates?: string };
+  const { read, upload, flops, dispatch, kernelRates } = values;
+  const kernels = kernelRates ? JSON.parse(kernelRates) as Rates["kernels"] : null;
   const known = [read, upload, flops, dispatch].every((rate) => typeof rate === "number");
   const resident = dataOf(findings, (name) => name === "all resident: decode");
   const first = dataOf(findings, (name) => name.endsWith(": log-probabilities"));
   return {
-    rates: known ? { read: read!, upload: upload!, flops: flops!, dispatch: dispatch! } : null,
+    rates: known
+      ? { read: read!, upload: upload!, flops: flops!, dispatch: dispatch!, kernels }
+      : null,
     residentStep: resident ? 1 / Number(resident.tokensPerSecond) : null,
     logprobs: first ? JSON.parse(String(first.logprobs)) as number[] : null,
   };

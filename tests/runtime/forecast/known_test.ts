@@ -50,9 +50,9 @@ Deno.test("forecast() counts 20,480 bytes of f16 keys and values a token, twice 
 });
 
 Deno.test("flopsOfToken() of 35B-A3B is 4.9 GFLOP, and attention adds 163,840 a token of context", () => {
-  const { config, activeWeights } = memberSubject("35B-A3B", "fp8");
-  assertAlmostEquals(2 * activeWeights / 4.876e9, 1, 0.001);
-  const at = (context: number) => flopsOfToken(config, activeWeights, context);
+  const subject = memberSubject("35B-A3B", "fp8");
+  assertAlmostEquals(2 * subject.activeWeights / 4.876e9, 1, 0.001);
+  const at = (context: number) => flopsOfToken(subject, context);
   assertEquals(at(1000) - at(0), 163_840_000);
 });
 

@@ -1,0 +1,160 @@
+/** Measures what the engine's kernels reach on an open device. Blocks its thread while the device works. @module */
+import type { Gpu } from "../gpu/device.ts";
+import { planInput } from "../plan_input.ts";
+import { type KernelRates, SEVERAL } from "./kernel_rates.ts";
+import {
+  BATCH,
+  CHUNK,
+  leastSizes,
+  PROBE_CONTEXT,
+  probeChoice,
+  ProbeModel,
+  realSizes,
+} from "./probe_model.ts";
+import type { Stopwatch } from "./stopwatch.ts";
+import type { Subject } from "./subject.ts";
+import { attentionFlops, deltaFlops, expertFlops, matrixBytes } from "./traffic.ts";
+
+/** Experts that share a chunk's rows where they shall be many for each. */
+const CROWDED = 16;
+/** Pairs that one reading of an expert serves. */
+const EXPERT_TILE = 4;
+
+/** Steps that are run one by one: the best counts. */
+const SINGLE_STEPS = 8;
+
+const NARROW = /^matmul_.*(fp8|int8)/;
+const WIDE = /^matmul_.*bf16/;
+const DELTA = /^(causal|delta|gated)/;
+const ATTENTION = /^attention/;
+
+/** Measures every rate; every buffer is freed again. @throws {Error} if the device has no room for it */
+export async function measureKernels(watch: Stopwatch): Promise<KernelRates> {
+  const { gpu } = watch;
+  return {
+    ...await withModel(gpu, realSizes(gpu), (model) => measureParts(watch, model)),
+    ...await withModel(gpu, leastSizes(), (model) => measureSteps(watch, model)),
+  };
+}
+
+async function withModel<T>(
+  gpu: Gpu,
+  subject: Subject,
+  measure: (model: ProbeModel) => Promise<T>,
+): Promise<T> {
+  gpu.device.pushErrorScope("out-of-memory");
+  const model = new ProbeModel(gpu, subject);
+  try {
+    const error = await gpu.device.popErrorScope();
+    if (error) throw new Error(`Cannot time kernels: ${error.message}`);
+    return await measure(model);
+  } finally {
+    model.close();
+  }
+}
+
+/** What steps cost beside the work: in a row, and one by one. */
+async function measureSteps(
+  watch: Stopwatch,
+  model: ProbeModel,
+): Promise<Pick<KernelRates, "dispatch" | "token">> {
+  const one = { rows: 1, segments: 1, context: 0 };
+  model.prepare(one);
+  const work = model.whole();
+  const step = await watch.seconds(work);
+  let single = Infinity;
+  for (let run = 0; run < SINGLE_STEPS; run++) {
+    single = Math.min(
+      single,
+      await watch.once(() => {
+        model.prepare(one);
+        work(1);
+      }),
+    );
+  }
+  return { dispatch: step / model.dispatches, token: Math.max(0, single - step) };
+}
+
+type Parts = Omit<KernelRates, "dispatch" | "token">;
+
+async function measureParts(watch: Stopwatch, model: ProbeModel): Promise<Parts> {
+  const { gpu } = watch;
+  const sizes = sizesOf(gpu, model.subject);
+  const timed = (names: RegExp) => watch.seconds(model.kernels(names));
+  const chosen = (experts: number) => (experts + 1) * sizes.expert;
+  const oneRow = chosen(model.prepare({ rows: 1, segments: 1, context: PROBE_CONTEXT }));
+  const one = {
+    narrow: sizes.narrow / await timed(NARROW),
+    wide: sizes.wide / await timed(WIDE),
+    experts: oneRow / await watch.seconds(model.experts()),
+    state: 2 * sizes.state / await timed(DELTA),
+    attention: PROBE_CONTEXT * sizes.kv / await timed(ATTENTION),
+  };
+  model.prepare({ rows: SEVERAL.four, segments: SEVERAL.four, context: 0 });
+  const four = {
+    narrow: sizes.narrow / await timed(NARROW),
+    wide: sizes.wide / await timed(WIDE),
+  };
+  const batch = model.prepare({ rows: BATCH, segments: BATCH, context: 0 }) + BATCH / EXPERT_TILE;
+  const eight = {
+    narrow: sizes.narrow / await timed(NARROW),
+    wide: sizes.wide / await timed(WIDE),
+    experts: batch * sizes.expert / await watch.seconds(model.experts()),
+  };
+  const many = await measureChunk(model, watch, sizes);
+  return {
+    narrow: { one: one.narrow, four: four.narrow, eight: eight.narrow, many: many.narrow },
+    wide: { one: one.wide, four: four.wide, eight: eight.wide, many: many.wide },
+    experts: {
+      one: one.experts,
+      several: eight.experts,
+      tile: EXPERT_TILE,
+      many: many.experts,
+    },
+    delta: { step: one.state, chunk: many.delta },
+    attention: { decode: one.attention, prefill: many.attention },
+  };
+}
+
+/** A step of a prompt; its experts twice, to tell reading them from multiplying with them. */
+async function measureChunk(model: ProbeModel, watch: Stopwatch, sizes: Sizes) {
+  const { subject } = model;
+  const timed = (names: RegExp) => watch.seconds(model.kernels(names));
+  const context = PROBE_CONTEXT - CHUNK;
+  const spread = model.prepare({ rows: CHUNK, segments: 1, context });
+  const [narrow, wide] = [await timed(NARROW), await timed(WIDE)];
+  const [delta, attention] = [await timed(DELTA), await timed(ATTENTION)];
+  const far = await watch.seconds(model.experts());
+  const crowded = model.prepare({ rows: CHUNK, segments: 1, context, experts: CROWDED });
+  const near = await watch.seconds(model.experts());
+  const seconds = Math.max(far - near, 1e-3 * far) / (spread - crowded); // of one more expert
+  const read = sizes.expert / seconds;
+  const computing = Math.max(near - (crowded + 1) * seconds, 1e-3 * near);
+  return {
+    narrow: 2 * CHUNK * sizes.narrow / narrow,
+    // The head is for few rows.
+    wide: CHUNK * (sizes.wide - sizes.head) / wide,
+    experts: { read, compute: CHUNK * expertFlops(subject) / sizes.layers / computing },
+    delta: CHUNK * deltaFlops(subject) / delta,
+    attention: CHUNK * attentionFlops(subject, context + CHUNK / 2) / attention,
+  };
+}
+
+type Sizes = ReturnType<typeof sizesOf>;
+
+/** Bytes of the model's parts, in all layers. */
+function sizesOf(gpu: Gpu, subject: Subject) {
+  const { config, tensors } = subject;
+  const input = planInput(config, tensors, probeChoice(gpu));
+  const { narrow, wide, head } = matrixBytes(subject, input, {});
+  const { layers } = config;
+  return {
+    layers,
+    narrow,
+    wide,
+    head: head.wide,
+    expert: input.experts!.stride,
+    state: input.stateSlot,
+    kv: input.kvPage / input.pageTokens,
+  };
+}
