@@ -71,9 +71,15 @@ function refuseUnknown(app: OpenAPIHono, c: Context): never {
     .filter(({ path }) => covers(path, c.req.path))
     .map(({ method }) => method);
   if (methods.length === 0) {
-    throw new RequestError(404, `Cannot ${c.req.method} ${c.req.path}: there is no such path`, {
-      code: "unknown_url",
-    });
+    const meant = intended(c.req.path);
+    const known = app.routes.some(({ path }) => covers(path, meant));
+    throw new RequestError(
+      404,
+      `Cannot ${c.req.method} ${c.req.path}: there is no such path${
+        known ? `, did you mean ${meant}?` : ""
+      }`,
+      { code: "unknown_url" },
+    );
   }
   const allowed = [...new Set(methods)].join(", ");
   throw new RequestError(
@@ -86,5 +92,12 @@ function refuseUnknown(app: OpenAPIHono, c: Context): never {
 /** Whether a route's path, whose parameters come last, matches a request's. */
 function covers(route: string, path: string): boolean {
   const [fixed = "", parameter] = route.split("/:");
-  return parameter === undefined ? path === route : path.startsWith(`${fixed}/`);
+  if (parameter === undefined) return path === route;
+  return path.startsWith(`${fixed}/`) && path.length > fixed.length + 1;
+}
+
+/** A path as it should be where a client's base URL has /v1 never or twice, or a slash at its end. */
+function intended(path: string): string {
+  const bare = path.replace(/^(\/v1)+(?=\/)/, "").replace(/\/+$/, "");
+  return /^\/(chat|completions|models|plan)\b/.test(bare) ? `/v1${bare}` : bare;
 }

@@ -1,6 +1,6 @@
 /** What a chat request may be: schema, checks and documentation in one. @module */
 import { z } from "@hono/zod-openapi";
-import { SAMPLING_FIELDS, shallow } from "./schema.ts";
+import { SAMPLING_FIELDS, shallow, tokenLimit } from "./schema.ts";
 import { refuseUnbuilt, UNBUILT_CHAT, unbuiltNames } from "./unbuilt.ts";
 
 const MAX_MESSAGES = 4096;
@@ -23,11 +23,11 @@ const part = z.looseObject({ type: z.string(), text: z.string().optional() })
 const jsonObject = z.record(z.string(), z.unknown());
 
 const toolCall = z.looseObject({
-  id: z.string().max(256).optional(),
-  type: z.literal("function").optional(),
+  id: z.string().max(256).nullish(),
+  type: z.literal("function").nullish(),
   function: z.looseObject({
     name: z.string().max(256),
-    arguments: z.union([z.string(), jsonObject]).optional()
+    arguments: z.union([z.string(), jsonObject]).nullish()
       .openapi({ description: "JSON text; malformed text is shown to the model as it is" }),
   }),
 });
@@ -38,8 +38,8 @@ const message = z.looseObject({
   reasoning_content: z.string().nullish(),
   reasoning: z.string().nullish().openapi({ description: "The same as reasoning_content" }),
   tool_calls: z.array(toolCall).max(MAX_TOOL_CALLS).nullish(),
-  tool_call_id: z.string().max(256).optional(),
-  name: z.string().max(256).optional(),
+  tool_call_id: z.string().max(256).nullish(),
+  name: z.string().max(256).nullish(),
 }).superRefine(({ role, content }, context) => {
   if (role !== "assistant" && (content === undefined || content === null)) {
     context.addIssue({
@@ -55,12 +55,12 @@ const tool = z.looseObject({
   function: z.looseObject({
     // The name stands between < and > in the model's markup.
     name: z.string().regex(/^[^\s<>]{1,128}$/, "1 to 128 characters, no spaces, no < or >"),
-    description: z.string().optional(),
-    parameters: jsonObject.optional().openapi({ description: "A JSON schema" }),
+    description: z.string().nullish(),
+    parameters: jsonObject.nullish().openapi({ description: "A JSON schema" }),
   }),
 });
 
-/** The fields that render a conversation; /apply-template takes no others. */
+/** The fields that render a conversation, where null is as good as nothing: many clients write out all they know; /apply-template takes no others. */
 export const CONVERSATION_FIELDS = {
   messages: z.array(shallow(message)).min(1).max(MAX_MESSAGES),
   tools: z.array(shallow(tool)).max(MAX_TOOLS).nullish(),
@@ -72,6 +72,8 @@ export const CONVERSATION_FIELDS = {
     });
   }).optional().openapi({ type: "string", enum: ["auto", "none"] }),
   chat_template_kwargs: z.looseObject({ enable_thinking: z.boolean().nullish() }).nullish(),
+  enable_thinking: z.boolean().nullish()
+    .openapi({ description: "The same as in chat_template_kwargs, which wins" }),
   reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).nullish()
     .openapi({ description: "none turns thinking off; the others leave it as it is" }),
 };
@@ -83,8 +85,8 @@ export type ConversationBody = z.infer<z.ZodObject<typeof CONVERSATION_FIELDS>>;
 export const chatRequest = z.looseObject({
   ...SAMPLING_FIELDS,
   ...CONVERSATION_FIELDS,
-  max_tokens: z.int().min(1).nullish(),
-  max_completion_tokens: z.int().min(1).nullish()
+  max_tokens: tokenLimit(1).openapi({ description: "The same as max_completion_tokens" }),
+  max_completion_tokens: tokenLimit(1)
     .openapi({ description: "Thinking included; cut to what the context has room for" }),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),

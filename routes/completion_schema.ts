@@ -1,7 +1,7 @@
 /** What a plain completion may be asked for, and what it answers: schema, checks and documentation in one. @module */
 import { z } from "@hono/zod-openapi";
 import { usageSchema } from "./chat_response_schema.ts";
-import { idList, SAMPLING_FIELDS } from "./schema.ts";
+import { idList, SAMPLING_FIELDS, tokenLimit } from "./schema.ts";
 import { refuseUnbuilt, UNBUILT_COMPLETION, unbuiltNames } from "./unbuilt.ts";
 
 const MAX_PROMPTS = 256;
@@ -22,7 +22,7 @@ export const completionRequest = z.looseObject({
   }).openapi({
     description: "One text or several, as text or as token ids; special tokens count as such",
   }),
-  max_tokens: z.int().min(0).nullish()
+  max_tokens: tokenLimit(0)
     .openapi({ description: "16 unless given; 0 with echo scores the prompt alone" }),
   echo: z.boolean().nullish().openapi({ description: "Answer the prompt too" }),
   logprobs: z.int().min(0).max(20).nullish()

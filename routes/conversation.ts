@@ -1,5 +1,10 @@
 /** A request's conversation, rendered and encoded. @module */
-import { type EncodedChat, TemplateError, type ToolDefinition } from "../runtime/mod.ts";
+import {
+  type ChatMessage,
+  type EncodedChat,
+  TemplateError,
+  type ToolDefinition,
+} from "../runtime/mod.ts";
 import type { ConversationBody } from "./chat_schema.ts";
 import { RequestError } from "./errors.ts";
 import type { Text } from "./service.ts";
@@ -27,12 +32,9 @@ export async function conversationOf(
       { code: "no_chat_template", param: "messages" },
     );
   }
-  const tools = body.tool_choice === "none" ? [] : body.tools ?? [];
+  const tools = body.tool_choice === "none" ? [] : (body.tools ?? []).map(toolOf);
   const enableThinking = thinkingOf(body);
-  const messages = body.messages.map((message) => ({
-    ...message,
-    reasoning_content: message.reasoning_content ?? message.reasoning,
-  }));
+  const messages = body.messages.map(messageOf);
   try {
     const encoded = await text.encodeChat(messages, { tools, enableThinking }, signal);
     return { encoded, tools };
@@ -42,8 +44,28 @@ export async function conversationOf(
   }
 }
 
+function messageOf(message: ConversationBody["messages"][number]): ChatMessage {
+  const { reasoning_content, reasoning, name, tool_call_id, tool_calls } = message;
+  return {
+    ...message,
+    reasoning_content: reasoning_content ?? reasoning,
+    name: name ?? undefined,
+    tool_call_id: tool_call_id ?? undefined,
+    tool_calls: tool_calls?.map(({ id, function: called }) => ({
+      id: id ?? undefined,
+      function: called,
+    })),
+  };
+}
+
+/** A tool without the members of its function that are null: the template would show them to the model. */
+function toolOf(tool: NonNullable<ConversationBody["tools"]>[number]): ToolDefinition {
+  const members = Object.entries(tool.function).filter(([, value]) => value !== null);
+  return { ...tool, function: Object.fromEntries(members) as ToolDefinition["function"] };
+}
+
 function thinkingOf(body: ConversationBody): boolean | undefined {
-  const asked = body.chat_template_kwargs?.enable_thinking;
+  const asked = body.chat_template_kwargs?.enable_thinking ?? body.enable_thinking;
   if (asked !== null && asked !== undefined) return asked;
   return body.reasoning_effort === "none" ? false : undefined;
 }

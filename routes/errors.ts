@@ -77,9 +77,7 @@ export function toRequestError(error: unknown, requestId: string): RequestError 
   if (error instanceof RequestError) return error;
   if (error instanceof NoTokenizerError) return new RequestError(400, error.message);
   if (error instanceof EngineError) return ofEngine(error, requestId);
-  if (error instanceof HTTPException) {
-    return new RequestError(error.status, error.message || "Cannot read the request");
-  }
+  if (error instanceof HTTPException) return ofHono(error);
   if (error instanceof DOMException && error.name === "AbortError") {
     return new RequestError(499, "The client went away", { type: "aborted" });
   }
@@ -119,6 +117,15 @@ function ofEngine(error: EngineError, requestId: string): RequestError {
     code: error.code === "context_length" ? "context_length_exceeded" : error.code,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });
+}
+
+function ofHono({ status, message }: HTTPException): RequestError {
+  return new RequestError(
+    status,
+    status === 415
+      ? "Cannot read the body: send JSON, with the header content-type: application/json"
+      : message || "Cannot read the request",
+  );
 }
 
 /** One line of JSON on stderr; never what a caller wrote. */

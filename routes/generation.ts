@@ -68,7 +68,7 @@ export interface Prompt {
 }
 
 /**
- * How many tokens may be generated: what was asked for, or what the context has room for if that is less.
+ * How many tokens may be generated: what was asked for, or what the context has room for if that is less or -1 was asked for.
  * @throws {RequestError} 400 if the prompt leaves no room, or has ids that the model does not have.
  */
 export function outputLimit({ field, tokens, wanted }: Prompt, model: ModelInfo): number {
@@ -85,5 +85,5 @@ export function outputLimit({ field, tokens, wanted }: Prompt, model: ModelInfo)
       { param: field, code: "invalid_value" },
     );
   }
-  return Math.min(room, wanted ?? room);
+  return wanted === -1 ? room : Math.min(room, wanted ?? room);
 }

@@ -19,6 +19,13 @@ export const idList = z.custom<number[]>(
   "wanted a list of token ids",
 ).openapi({ type: "array", items: { type: "integer", minimum: 0 } });
 
+/** How many tokens may come out; some clients say -1 where there shall be no limit but the context. */
+export function tokenLimit(least: number) {
+  return z.int().min(-1).refine((count) => count === -1 || count >= least, {
+    message: `wanted at least ${least}, or -1 for what the context has room for`,
+  }).nullish();
+}
+
 /** Fields of sampling and of limits that chat and plain completions share. */
 export const SAMPLING_FIELDS = {
   model: z.string().max(256).nullish()
@@ -32,7 +39,8 @@ export const SAMPLING_FIELDS = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().min(0.01).max(100).nullish(),
-  seed: z.int().nullish(),
+  seed: z.number().refine(Number.isInteger, "wanted a whole number").nullish()
+    .openapi({ type: "integer", description: "Equal seeds give equal answers; below 0 is random" }),
   stop: z.union([stopString, z.array(stopString).max(MAX_STOPS)], {
     error: `wanted text or a list of at most ${MAX_STOPS} texts`,
   }).nullish(),

@@ -92,7 +92,7 @@ describe("a request that cannot be honoured", () => {
         [{ prompt: "x", suffix: "y" }, "suffix"],
         [{ prompt: "x", best_of: 2 }, "best_of"],
         [{ prompt: "x", logprobs: 21 }, "logprobs"],
-        [{ prompt: "x", max_tokens: -1 }, "max_tokens"],
+        [{ prompt: "x", max_tokens: -2 }, "max_tokens"],
         [{ prompt: "" }, "prompt"],
         [{ prompt: [] }, "prompt"],
         [{ prompt: [[1], []] }, "prompt[1]"],
