@@ -9,12 +9,16 @@ import { testMatrix } from "./shaders/weights.ts";
 
 const { device } = await gpu();
 const kernels = new KernelCache(device);
+const otherwise = new KernelCache(device, kernels.variant, !kernels.software);
 
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** An empty program of the shared device; kernels are compiled once for the file. */
-export function newProgram(): Program {
-  return new Program(device, kernels);
+/**
+ * An empty program of the shared device; kernels are compiled once for the file. They are cut as for a CPU that runs shaders if
+ * the device is one, unless said.
+ */
+export function newProgram(software = kernels.software): Program {
+  return new Program(device, software === kernels.software ? kernels : otherwise);
 }
 
 device.addEventListener("uncapturederror", (event) => {
@@ -26,7 +30,8 @@ export function place(data: Words | number): GPUBuffer {
   const words = typeof data === "number" ? new Uint32Array(data).fill(0x7fc00123) : data;
   const buffer = device.createBuffer({
     size: Math.max(16, Math.ceil(words.byteLength / 16) * 16),
-    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC |
+      GPUBufferUsage.INDIRECT,
   });
   device.queue.writeBuffer(buffer, 0, words);
   return buffer;

@@ -23,16 +23,24 @@ export class KernelCache {
   readonly #kernels = new Map<string, Kernel>();
   readonly #uniforms = new Map<string, GPUBuffer>();
 
+  /** Whether shaders run on the CPU: kernels may then be cut and dispatched differently. */
+  readonly software: boolean;
+
   /** How products of few rows are computed: one way for all kernels, or bits would depend on the number of rows. */
   readonly variant: ProductVariant;
 
-  /** Kernels of a variant, the usual one of the device unless said. */
+  /** Kernels of a variant, the usual one of the device unless said; `software` as the device says, but for tests. */
   constructor(
     device: GPUDevice,
-    variant: ProductVariant = defaultVariant(device.adapterInfo.isFallbackAdapter),
+    variant: ProductVariant = defaultVariant({
+      software: device.adapterInfo.isFallbackAdapter,
+      subgroupSize: subgroupSizeOf(device),
+    }),
+    software: boolean = device.adapterInfo.isFallbackAdapter,
   ) {
     this.#device = device;
     this.variant = variant;
+    this.software = software;
   }
 
   /** How many pipelines were compiled. */
@@ -51,15 +59,9 @@ export class KernelCache {
     return kernel;
   }
 
-  /** Whether shaders run on the CPU: kernels may then be cut differently. */
-  get software(): boolean {
-    return this.#device.adapterInfo.isFallbackAdapter;
-  }
-
   /** Fewest threads of a subgroup; 0 where kernels may not use subgroups. */
   get subgroupSize(): number {
-    const { features, adapterInfo } = this.#device;
-    return features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
+    return subgroupSizeOf(this.#device);
   }
 
   /** A uniform buffer that holds `words`; equal words share one buffer, which is never written again. */
@@ -115,6 +117,10 @@ export class KernelCache {
     });
     return { spec, pipeline, layout };
   }
+}
+
+function subgroupSizeOf({ features, adapterInfo }: GPUDevice): number {
+  return features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
 }
 
 /**

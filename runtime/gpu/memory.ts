@@ -31,11 +31,13 @@ export class GpuMemory {
   }
 
   /**
-   * A zeroed storage buffer that can be bound, written and copied; `size` is rounded up to 16 bytes.
+   * A zeroed storage buffer that can be bound, written and copied; `size` is rounded up to 16 bytes. Kernels may leave grids
+   * (`IndirectGrid`) among the "activations".
    * @throws {RangeError} if it cannot be bound as a whole
    */
   storage(purpose: string, label: string, size: number): GPUBuffer {
-    const buffer = this.#allocate(label, size, GPUBufferUsage.COPY_SRC);
+    const more = purpose === "activations" ? GPUBufferUsage.INDIRECT : 0;
+    const buffer = this.#allocate(label, size, GPUBufferUsage.COPY_SRC | more);
     this.#bytes.set(purpose, (this.#bytes.get(purpose) ?? 0) + buffer.size);
     return buffer;
   }

@@ -6,6 +6,14 @@ interface Dispatch {
   readonly kernel: Kernel;
   readonly bindGroup: GPUBindGroup;
   readonly grid: (shape: StepShape) => Grid;
+  readonly indirect: IndirectGrid | null;
+}
+
+/** Where a kernel that ran before has left a grid: three words, in a buffer with the usage INDIRECT. */
+export interface IndirectGrid {
+  readonly buffer: GPUBuffer;
+  /** In bytes: a multiple of 4. */
+  readonly offset: number;
 }
 
 /** A part of a step: appended to at start, recorded at every step. */
@@ -29,14 +37,20 @@ export class Program {
     return this.#kernels;
   }
 
-  /** Appends one dispatch; `buffers` maps each binding's name to its buffer. */
+  /**
+   * Appends one dispatch; `buffers` maps each binding's name to its buffer. With `indirect` the workgroups are those that are
+   * found there, in steps for which `grid` gives any. On a GPU that costs more than workgroups that return at once; on a CPU
+   * that runs shaders each of those costs as much as one turn of the kernel's loops.
+   */
   add(
     spec: KernelSpec,
     buffers: Readonly<Record<string, Bound>>,
     grid: (shape: StepShape) => Grid,
+    indirect: IndirectGrid | null = null,
   ): void {
     const kernel = this.#kernels.get(spec);
-    this.#dispatches.push({ kernel, bindGroup: bind(this.#device, kernel, buffers), grid });
+    const bindGroup = bind(this.#device, kernel, buffers);
+    this.#dispatches.push({ kernel, bindGroup, grid, indirect });
   }
 
   /**
@@ -45,13 +59,14 @@ export class Program {
    */
   record(pass: GPUComputePassEncoder, shape: StepShape, done?: Set<Kernel>): number {
     let recorded = 0;
-    for (const { kernel, bindGroup, grid } of this.#dispatches) {
+    for (const { kernel, bindGroup, grid, indirect } of this.#dispatches) {
       if (done?.has(kernel)) continue;
       const [x, y, z] = grid(shape);
       if (x * y * z === 0) continue;
       pass.setPipeline(kernel.pipeline);
       pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(x, y, z);
+      if (indirect) pass.dispatchWorkgroupsIndirect(indirect.buffer, indirect.offset);
+      else pass.dispatchWorkgroups(x, y, z);
       done?.add(kernel);
       recorded++;
     }

@@ -1,12 +1,14 @@
 /** Adds the experts of steps of few rows, and their sum once all of a row are there. @module */
 import { productCut, squareBlock } from "../../shaders/common/products.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
+import type { TileOp } from "../../shaders/moe_experts/chunks.ts";
 import {
   fewCut,
   fewDown,
   fewDownGrid,
   fewGateUp,
   fewGateUpGrid,
+  fewGridOffset,
   fewListSizes,
   type FewRows,
   listFewTiles,
@@ -20,6 +22,7 @@ import {
   expertSizes,
 } from "../../shaders/moe_experts/moe_experts.ts";
 import type { Bound } from "../gpu/kernel.ts";
+import type { IndirectGrid } from "../gpu/program.ts";
 import { squareParts } from "./linear.ts";
 import type { Target } from "./moe_fill.ts";
 import type { MoeParts } from "./moe.ts";
@@ -32,11 +35,13 @@ export interface FewExperts {
 }
 
 /**
- * Adds the kernels of one wave of experts: two dispatches for one row whose pool is one buffer, else two for each buffer, one
- * for the sum and, for several rows, one that lists the pairs by expert.
+ * Adds the kernels of one wave of experts. A pool of one buffer: for one row two dispatches, for several one that lists the
+ * pairs by expert, two, and the sum. Of several buffers: two for each and the sum. On a CPU that runs shaders most workgroups
+ * of those would find that their tile is in another buffer, and a workgroup costs what one turn of its loops costs: the list
+ * is made for one row, too, and says how many workgroups each buffer needs, of tiles of one pair and of others apart.
  */
 export function addFewRows(program: Target, parts: MoeParts, few: FewExperts): void {
-  const { variant } = program.kernels;
+  const { software, variant } = program.kernels;
   const { norm, next } = parts;
   const normed = {
     ...(norm ? { norm: { parts: squareParts(norm, variant), epsilon: norm.epsilon } } : {}),
@@ -44,24 +49,34 @@ export function addFewRows(program: Target, parts: MoeParts, few: FewExperts): v
   };
   const shapes = few.shapes.map((shape) => ({ ...shape, ...normed }));
   const fused = shapes.length === 1;
-  addList(program, parts, few);
+  const counted = !fused && software;
+  addList(program, parts, few, counted ? 1 : 2);
+  const kinds: readonly FewRows[] = counted ? ["alone", "shared"] : ["one", "several"];
   shapes.forEach((shape, chunk) => {
-    addGateUp(program, parts, { ...few, shape, chunk });
-    addDown(program, parts, { ...few, shape, chunk, rows: "several" });
-    if (!fused) addDown(program, parts, { ...few, shape, chunk, rows: "one" });
+    for (const rows of kinds) addGateUp(program, parts, { ...few, shape, chunk, rows });
+    for (const rows of kinds) {
+      if (fused && rows === "one") continue;
+      addDown(program, parts, { ...few, shape, chunk, rows });
+    }
   });
-  if (fused) addDownSum(program, parts, { ...few, shape: shapes[0]!, chunk: 0 });
+  if (fused) addDownSum(program, parts, { ...few, shape: shapes[0]!, chunk: 0, rows: "one" });
   addSum(program, parts, { shape: shapes[0]!, from: fused ? 2 : 1 });
 }
 
-/** One chunk of the pool. */
+/** What a kernel takes of one chunk of the pool. */
 interface Chunk extends FewExperts {
   readonly shape: ExpertShape;
   readonly chunk: number;
+  readonly rows: FewRows;
 }
 
-function addList(program: Target, { step, weights, scratch }: MoeParts, few: FewExperts): void {
-  const { shapes, ids } = few;
+function addList(
+  program: Target,
+  { step, weights, scratch }: MoeParts,
+  { shapes, ids }: FewExperts,
+  from: number,
+): void {
+  const cut = fewCut(program.kernels.variant);
   program.add(
     listFewTiles(shapes[0]!),
     {
@@ -69,45 +84,51 @@ function addList(program: Target, { step, weights, scratch }: MoeParts, few: Few
       ids,
       table: weights.pool.table,
       list: scratch.fewExperts!,
-      sizes: program.kernels.uniform(fewListSizes(shapes[0]!, shapes)),
+      sizes: program.kernels.uniform(fewListSizes(shapes[0]!, cut, shapes)),
     },
-    gridFor(2, () => [1, 1, 1]),
+    gridFor(from, () => [1, 1, 1]),
   );
 }
 
 function addGateUp(program: Target, parts: MoeParts, chunk: Chunk): void {
   const cut = fewCut(program.kernels.variant);
   const { x, norm, scratch } = parts;
-  for (const rows of ["one", "several"] as const) {
-    program.add(
-      fewGateUp(chunk.shape.format, rows, cut),
-      {
-        ...bindingsOf(program, parts, chunk, rows),
-        x,
-        act: scratch.expertAct!,
-        squares: norm?.squares ?? x,
-      },
-      forRows(rows, (step) => fewGateUpGrid(chunk.shape, cut, step)),
-    );
-  }
+  program.add(
+    fewGateUp(chunk.shape.format, chunk.rows, cut),
+    {
+      ...bindingsOf(program, parts, chunk),
+      x,
+      act: scratch.expertAct!,
+      squares: norm?.squares ?? x,
+    },
+    forRows(chunk.rows, (step) => fewGateUpGrid(chunk.shape, cut, step)),
+    countedGrid(parts, chunk, "gateUp"),
+  );
 }
 
-function addDown(
-  program: Target,
-  parts: MoeParts,
-  { rows, ...chunk }: Chunk & { readonly rows: FewRows },
-): void {
+function addDown(program: Target, parts: MoeParts, chunk: Chunk): void {
   const cut = fewCut(program.kernels.variant);
   const { scratch } = parts;
   program.add(
-    fewDown(chunk.shape.format, rows, cut),
+    fewDown(chunk.shape.format, chunk.rows, cut),
     {
-      ...bindingsOf(program, parts, chunk, rows),
+      ...bindingsOf(program, parts, chunk),
       x: scratch.expertAct!,
       y: scratch.expertOut!,
     },
-    forRows(rows, (step) => fewDownGrid(chunk.shape, cut, step)),
+    forRows(chunk.rows, (step) => fewDownGrid(chunk.shape, cut, step)),
+    countedGrid(parts, chunk, "down"),
   );
+}
+
+/** Where the list says how many workgroups a kernel needs; null for those whose grids are for the worst case. */
+function countedGrid(
+  { scratch }: MoeParts,
+  { chunk, rows }: Chunk,
+  op: TileOp,
+): IndirectGrid | null {
+  if (rows !== "alone" && rows !== "shared") return null;
+  return { buffer: scratch.fewExperts!, offset: fewGridOffset(chunk, rows, op) };
 }
 
 /** Adds down and sum of one row in one kernel, where the pool is one buffer. */
@@ -119,7 +140,7 @@ function addDownSum(program: Target, parts: MoeParts, chunk: Chunk): void {
   program.add(
     downSumExperts(shape.format, cut, { ...shape, parallel: !software }),
     {
-      ...bindingsOf(program, parts, chunk, "one"),
+      ...bindingsOf(program, parts, chunk),
       x: scratch.expertAct!,
       weights: scratch.routeWeights!,
       outputs: scratch.expertOut!,
@@ -128,7 +149,7 @@ function addDownSum(program: Target, parts: MoeParts, chunk: Chunk): void {
       scaled: next.scaled,
       squares: next.squares,
     },
-    forRows("one", (step) => downSumGrid(shape, cut, step)),
+    forRows(chunk.rows, (step) => downSumGrid(shape, cut, step)),
   );
 }
 
@@ -157,8 +178,7 @@ function addSum(
 function bindingsOf(
   program: Target,
   { step, weights: { pool }, scratch }: MoeParts,
-  { shape, chunk, ids }: Chunk,
-  rows: FewRows,
+  { shape, chunk, rows, ids }: Chunk,
 ): Readonly<Record<string, Bound>> {
   const { buffer } = pool.chunks[chunk]!;
   return {
@@ -174,7 +194,8 @@ function bindingsOf(
 type GridOf = (step: StepShape) => Grid;
 
 function forRows(rows: FewRows, grid: GridOf): GridOf {
-  return rows === "one" ? (step) => step.rows === 1 ? grid(step) : [0, 0, 0] : gridFor(2, grid);
+  if (rows === "one") return (step) => step.rows === 1 ? grid(step) : [0, 0, 0];
+  return gridFor(rows === "alone" ? 1 : 2, grid);
 }
 
 /** No workgroups unless the step has `from` rows or more, but few. */

@@ -49,11 +49,12 @@ export function addWaves(
   for (let wave = 0; wave < most; wave++) {
     const target: Target = {
       kernels: program.kernels,
-      add: (spec, buffers, grid) =>
+      add: (spec, buffers, grid, indirect) =>
         program.add(
           spec,
           buffers,
           (step) => wave < wavesOf(shape, step.rows) ? grid(step) : NOTHING,
+          indirect,
         ),
     };
     addFill(target, { parts, host, shape, wave });

@@ -6,6 +6,7 @@
 override LANES: u32;   // 4 to 32
 override BLOCKS: u32;  // blocks of eight rows of a lane group: 1 or 2
 override TILE: u32;    // most pairs of a tile: 1 or 4
+override MIXED: bool;  // whether tiles of one pair come among larger ones
 override PARTIAL: u32; // 32 * 2 * BLOCKS * TILE
 
 const THREADS: u32 = 32u;
@@ -81,14 +82,19 @@ fn keep_one(half: u32, thread: u32, sum: vec4<f32>) {
 
 // Leaves the products of `units` units of the rows with x at these quads in `partial`.
 fn multiply(tile: FewTile, rows: FewRows, starts: vec4<u32>, units: u32, thread: u32) {
-  let alone = TILE == 1u || tile.count == 1u;
-  let end_alone = select(0u, units, alone);
+  let alone = TILE == 1u || MIXED && tile.count == 1u;
+  if (TILE == 1u || MIXED) { multiply_alone(alone, rows, starts.x, units, thread); }
+  if (TILE > 1u) { multiply_several(alone, rows, starts, units, thread); }
+}
+
+fn multiply_alone(alone: bool, rows: FewRows, start: u32, units: u32, thread: u32) {
+  let end = select(0u, units, alone);
   var a = vec4<f32>();
   var b = vec4<f32>();
   var c = vec4<f32>();
   var d = vec4<f32>();
-  for (var unit = thread % LANES; unit < end_alone; unit += LANES) {
-    let input = x_unit(starts.x + unit * 4u);
+  for (var unit = thread % LANES; unit < end; unit += LANES) {
+    let input = x_unit(start + unit * 4u);
     let scale_a = unit_scale(rows.scale_a, unit);
     let scale_b = unit_scale(rows.scale_b, unit);
     a = add_one(a, rows.a + unit, scale_a, input);
@@ -98,43 +104,42 @@ fn multiply(tile: FewTile, rows: FewRows, starts: vec4<u32>, units: u32, thread:
       d = add_one(d, rows.d + unit, scale_b, input);
     }
   }
-  if (TILE > 1u) {
-    let end_shared = select(units, 0u, alone);
-    var sums_a = FewSums();
-    var sums_b = FewSums();
-    var sums_c = FewSums();
-    var sums_d = FewSums();
-    for (var unit = thread % LANES; unit < end_shared; unit += LANES) {
-      let at = starts + unit * 4u;
-      let x0 = x_unit(at.x);
-      let x1 = x_unit(at.y);
-      let x2 = x_unit(at.z);
-      let x3 = x_unit(at.w);
-      let scale_a = unit_scale(rows.scale_a, unit);
-      let scale_b = unit_scale(rows.scale_b, unit);
-      sums_a = add_four(sums_a, rows.a + unit, scale_a, x0, x1, x2, x3);
-      sums_b = add_four(sums_b, rows.b + unit, scale_b, x0, x1, x2, x3);
-      if (BLOCKS > 1u) {
-        sums_c = add_four(sums_c, rows.c + unit, scale_a, x0, x1, x2, x3);
-        sums_d = add_four(sums_d, rows.d + unit, scale_b, x0, x1, x2, x3);
-      }
-    }
-    if (!alone) {
-      keep_four(0u, thread, sums_a);
-      keep_four(1u, thread, sums_b);
-      if (BLOCKS > 1u) {
-        keep_four(2u, thread, sums_c);
-        keep_four(3u, thread, sums_d);
-      }
+  if (!alone) { return; }
+  keep_one(0u, thread, a);
+  keep_one(1u, thread, b);
+  if (BLOCKS > 1u) {
+    keep_one(2u, thread, c);
+    keep_one(3u, thread, d);
+  }
+}
+
+fn multiply_several(alone: bool, rows: FewRows, starts: vec4<u32>, units: u32, thread: u32) {
+  let end = select(units, 0u, alone);
+  var a = FewSums();
+  var b = FewSums();
+  var c = FewSums();
+  var d = FewSums();
+  for (var unit = thread % LANES; unit < end; unit += LANES) {
+    let at = starts + unit * 4u;
+    let x0 = x_unit(at.x);
+    let x1 = x_unit(at.y);
+    let x2 = x_unit(at.z);
+    let x3 = x_unit(at.w);
+    let scale_a = unit_scale(rows.scale_a, unit);
+    let scale_b = unit_scale(rows.scale_b, unit);
+    a = add_four(a, rows.a + unit, scale_a, x0, x1, x2, x3);
+    b = add_four(b, rows.b + unit, scale_b, x0, x1, x2, x3);
+    if (BLOCKS > 1u) {
+      c = add_four(c, rows.c + unit, scale_a, x0, x1, x2, x3);
+      d = add_four(d, rows.d + unit, scale_b, x0, x1, x2, x3);
     }
   }
-  if (alone) {
-    keep_one(0u, thread, a);
-    keep_one(1u, thread, b);
-    if (BLOCKS > 1u) {
-      keep_one(2u, thread, c);
-      keep_one(3u, thread, d);
-    }
+  if (alone) { return; }
+  keep_four(0u, thread, a);
+  keep_four(1u, thread, b);
+  if (BLOCKS > 1u) {
+    keep_four(2u, thread, c);
+    keep_four(3u, thread, d);
   }
 }
 

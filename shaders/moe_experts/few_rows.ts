@@ -14,6 +14,7 @@ import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import type { ProductVariant } from "../common/variants.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
+import { CHUNKS_WGSL, chunkSizes, MOST_CHUNKS, type TileOp } from "./chunks.ts";
 import alone from "./few_alone.wgsl" with { type: "text" };
 import down from "./few_down.wgsl" with { type: "text" };
 import gateUp from "./few_gate_up.wgsl" with { type: "text" };
@@ -30,11 +31,11 @@ export const MOST_FEW_ROWS = 16;
 
 /** Pairs that share one reading of an expert. */
 const TILE = 4;
-/** Chunks that the layout of the tiles has room for, and words of a tile: as in few_layout.wgsl. */
-const MOST_CHUNKS = 64;
+/** Words of a tile, and before them: as in few_layout.wgsl. */
 const TILE_WORDS = 8;
+const HEAD_WORDS = 18 * MOST_CHUNKS;
 /** Threads of a workgroup of `sumExperts`. */
-const SUM_THREADS = 32;
+const SUM_THREADS = 8;
 
 /** The cut of these kernels: sums have the order of a product with as many lanes, reduced alike. */
 export interface FewCut extends Pick<ProductCut, "lanes" | "reduce"> {
@@ -49,14 +50,14 @@ export function fewCut({ lanes, outputs, reduce }: ProductVariant): FewCut {
 
 /** Bytes of the `list` buffer. */
 export function fewListBytes({ topK }: Pick<ExpertShape, "topK">): number {
-  return 4 * (MOST_CHUNKS + TILE_WORDS * MOST_FEW_ROWS * topK);
+  return 4 * (HEAD_WORDS + TILE_WORDS * MOST_FEW_ROWS * topK);
 }
 
 /** Lists the tiles of a step of several rows: ids u32 [rows, topK], table u32 [experts] (slot or NONE), `sizes` of `fewListSizes`. */
 export function listFewTiles({ topK }: Pick<ExpertShape, "topK">): KernelSpec {
   return {
     name: "few_list",
-    source: STEP_WGSL + layout + list,
+    source: STEP_WGSL + CHUNKS_WGSL + layout + list,
     bindings: { step: "read", ids: "read", table: "read", list: "read_write", sizes: "uniform" },
     constants: { TILE, MOST_PAIRS: MOST_FEW_ROWS * topK },
   };
@@ -67,21 +68,24 @@ export function listFewTiles({ topK }: Pick<ExpertShape, "topK">): KernelSpec {
  * @throws {RangeError} for more chunks than there is room for
  */
 export function fewListSizes(
-  { topK }: Pick<ExpertShape, "topK">,
+  shape: Pick<ExpertShape, "topK" | "hidden" | "dff">,
+  cut: FewCut,
   chunks: readonly { readonly firstSlot: number; readonly slots: number }[],
 ): number[] {
-  if (chunks.length > MOST_CHUNKS) {
-    throw new RangeError(
-      `Cannot list the experts of ${chunks.length} buffers: expected at most ${MOST_CHUNKS}`,
-    );
-  }
-  const ends = new Array<number>(MOST_CHUNKS).fill(0);
-  chunks.forEach(({ firstSlot, slots }, i) => ends[i] = firstSlot + slots);
-  return [topK, chunks.length, 0, 0, ...ends];
+  const groups = { gateUp: gateUpGroups(shape, cut), down: downGroups(shape, cut) };
+  return chunkSizes({ topK: shape.topK, groups }, chunks);
 }
 
-/** How many rows the step of a kernel has. */
-export type FewRows = "one" | "several";
+/**
+ * What a kernel takes: the ranks of a single row; all tiles of the list; or of those either the ones of one pair or the others.
+ */
+export type FewRows = "one" | "several" | "alone" | "shared";
+
+/** Where the grid of a kernel starts in `list`, in bytes: the grids of "alone" and "shared" alone are there. */
+export function fewGridOffset(chunk: number, rows: "alone" | "shared", op: TileOp): number {
+  const kind = 2 * chunk + Number(rows === "shared");
+  return 4 * (2 * MOST_CHUNKS + 4 * (2 * kind + Number(op === "down")));
+}
 
 /**
  * act[row, rank] = silu(gate x[row]) * up x[row] of the experts that lie in one chunk of the pool. Buffers: ids u32 [topK] for
@@ -114,7 +118,7 @@ export function fewGateUp(format: FormatName, rows: FewRows, cut: FewCut): Kerne
  * tiles that are there.
  */
 export function fewGateUpGrid(shape: ExpertShape, cut: FewCut, step: StepShape): Grid {
-  return [mostFewTiles(shape, step), ceilDiv(shape.dff, rowsOf(cut) / 2), 1];
+  return [mostFewTiles(shape, step), gateUpGroups(shape, cut), 1];
 }
 
 /** y[row, rank] = down x[row, rank]; x is `act`, y f32 [rows, topK, hidden], the rest as `fewGateUp`. */
@@ -129,7 +133,7 @@ export function fewDown(format: FormatName, rows: FewRows, cut: FewCut): KernelS
 
 /** The grid of `fewDown`. */
 export function fewDownGrid(shape: ExpertShape, cut: FewCut, step: StepShape): Grid {
-  return [mostFewTiles(shape, step), ceilDiv(shape.hidden, rowsOf(cut)), 1];
+  return [mostFewTiles(shape, step), downGroups(shape, cut), 1];
 }
 
 /**
@@ -163,8 +167,17 @@ export function sumExpertsGrid(
   return [ceilDiv(hidden, SUM_THREADS * block), step.rows, 1];
 }
 
+function gateUpGroups({ dff }: Pick<ExpertShape, "dff">, cut: FewCut): number {
+  return ceilDiv(dff, rowsOf(cut) / 2);
+}
+
+function downGroups({ hidden }: Pick<ExpertShape, "hidden">, cut: FewCut): number {
+  return ceilDiv(hidden, rowsOf(cut));
+}
+
 function sourceOf(format: FormatName, rows: FewRows, cut: FewCut): string {
-  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + layout + lanesWgsl(cut) + products +
+  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + CHUNKS_WGSL + layout + lanesWgsl(cut) +
+    products +
     (rows === "one" ? alone : tiles);
 }
 
@@ -179,8 +192,17 @@ function bindingsOf(rows: FewRows): KernelSpec["bindings"] {
 }
 
 function constantsOf(rows: FewRows, { lanes, blocks }: FewCut): Record<string, number> {
-  const tile = rows === "one" ? 1 : TILE;
-  return { LANES: lanes, BLOCKS: blocks, TILE: tile, PARTIAL: PRODUCT_THREADS * 2 * blocks * tile };
+  const tile = rows === "one" || rows === "alone" ? 1 : TILE;
+  return {
+    LANES: lanes,
+    BLOCKS: blocks,
+    TILE: tile,
+    MIXED: Number(rows === "several"),
+    PARTIAL: PRODUCT_THREADS * 2 * blocks * tile,
+    ...(rows === "one"
+      ? {}
+      : { FIRST_KIND: Number(rows === "shared"), LAST_KIND: Number(rows !== "alone") }),
+  };
 }
 
 /** Rows of W of one workgroup. */

@@ -21,10 +21,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let quads = sizes.hidden / 4u;
   let first = id.x * (BLOCK / 4u);
   if (step.stopped != 0u || step.more_waves != 0u || row >= step.rows || first >= quads) { return; }
+  // Mesa's CPU driver compiles a kernel anew at every dispatch if a uniform alone says where a loop ends, to unroll it.
+  let ranks = select(sizes.top_k, 0u, step.stopped != 0u);
   var square = 0.0;
   for (var quad = first; quad < min(first + BLOCK / 4u, quads); quad++) {
     var sum = vec4<f32>();
-    for (var rank = 0u; rank < sizes.top_k; rank++) {
+    for (var rank = 0u; rank < ranks; rank++) {
       let pair = row * sizes.top_k + rank;
       sum = fma(vec4<f32>(weights[pair]), y[pair * quads + quad], sum);
     }

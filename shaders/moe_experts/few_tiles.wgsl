@@ -1,15 +1,19 @@
-// Several rows: the workgroups x of a chunk take its x-th tile (few_list.wgsl).
+// Tiles from a list (few_list.wgsl): the workgroups x of a chunk take its x-th tile of the kinds that the kernel is for.
+
+override FIRST_KIND: u32; // 0: of one pair, 1: of several
+override LAST_KIND: u32;
 
 @group(0) @binding(1) var<storage, read> list: array<vec4<u32>>;
 
-fn end_tile(chunk: u32) -> u32 {
-  return list[chunk / 4u][chunk % 4u];
+fn end_tile(kind: u32) -> u32 {
+  return list[kind / 4u][kind % 4u];
 }
 
 fn few_tile(index: u32) -> FewTile {
+  let kind = sizes.chunk * 2u + FIRST_KIND;
   var tile = index;
-  if (sizes.chunk > 0u) { tile += end_tile(sizes.chunk - 1u); }
-  if (tile >= end_tile(sizes.chunk)) { return FewTile(); }
+  if (kind > 0u) { tile += end_tile(kind - 1u); }
+  if (tile >= end_tile(sizes.chunk * 2u + LAST_KIND)) { return FewTile(); }
   let at = tile_at(tile) / 4u;
   let head = list[at];
   return FewTile(head.x, head.y, list[at + 1u]);

@@ -4,10 +4,18 @@ import { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Program } from "../../runtime/gpu/program.ts";
 import { Readback, syncReadbackWorks } from "../../runtime/gpu/readback.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
+import { cpuTimeOf } from "./cpu_time.ts";
 import { median } from "./timing.ts";
 
 /** Data for a buffer: words to upload, or a number of zeroed bytes. */
 export type BufferData = ArrayBufferView<ArrayBuffer> | number;
+
+/** What one run took. */
+export interface Share {
+  readonly seconds: number;
+  /** Of the processors; null where that cannot be told. */
+  readonly cpuSeconds: number | null;
+}
 
 /** A sample takes at least so long, so that starting and waiting do not count. */
 const SAMPLE_MS = 80;
@@ -58,7 +66,8 @@ export class Bench {
     const bytes = typeof data === "number" ? data : data.byteLength;
     const buffer = this.gpu.device.createBuffer({
       size: Math.max(16, Math.ceil(bytes / 16) * 16),
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC |
+        GPUBufferUsage.INDIRECT,
     });
     if (typeof data !== "number") this.gpu.device.queue.writeBuffer(buffer, 0, data);
     return buffer;
@@ -94,6 +103,13 @@ export class Bench {
       samples.push(await this.#sample(program, shape, repeats) / repeats);
     }
     return median(samples) / 1000;
+  }
+
+  /** One run of the program out of `repeats` in a row, and its part of the processor time. */
+  async share(program: Program, shape: StepShape, repeats: number): Promise<Share> {
+    let ms = NaN;
+    const cpu = await cpuTimeOf(async () => ms = await this.#sample(program, shape, repeats));
+    return { seconds: ms / 1000 / repeats, cpuSeconds: cpu === null ? null : cpu / repeats };
   }
 
   /** Frees the buffers placed so far; programs that use them are of no use after it. */

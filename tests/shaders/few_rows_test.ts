@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { ExpertFormat } from "../../shaders/common/expert_layout.ts";
 import { productCut, squareBlock } from "../../shaders/common/products.ts";
 import { NONE, STEP } from "../../shaders/common/step.ts";
@@ -9,6 +9,7 @@ import {
   fewDownGrid,
   fewGateUp,
   fewGateUpGrid,
+  fewGridOffset,
   fewListBytes,
   fewListSizes,
   type FewRows,
@@ -22,6 +23,7 @@ import {
   type ExpertShape,
   expertSizes,
 } from "../../shaders/moe_experts/moe_experts.ts";
+import type { Grid } from "../../shaders/kernel_spec.ts";
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
 import { defaultVariant } from "../../shaders/common/variants.ts";
 import { assertClose } from "../assert_close.ts";
@@ -117,7 +119,7 @@ async function run(
   }: {
     readonly software?: boolean;
     readonly cut?: FewCut;
-    readonly kind?: FewRows;
+    readonly kind?: FewRows | "counted";
   } = {},
 ) {
   const { format, hidden, dff, topK } = layer;
@@ -131,8 +133,16 @@ async function run(
     ids,
     table,
     list: { out: fewListBytes(layer) / 4 },
-    sizes: Uint32Array.from(fewListSizes(layer, shapes)),
+    sizes: Uint32Array.from(fewListSizes(layer, cut, shapes)),
   }, [1, 1, 1]);
+  const counts = new Uint32Array(list!.buffer);
+  const gridOf = (rows: FewRows, op: "gateUp" | "down", shape: ExpertShape): Grid => {
+    if (rows === "one" || rows === "several") {
+      return op === "down" ? fewDownGrid(shape, cut, size) : fewGateUpGrid(shape, cut, size);
+    }
+    const at = fewGridOffset(shape.chunk!, rows, op) / 4;
+    return [counts[at]!, counts[at + 1]!, counts[at + 2]!];
+  };
   let act: Float32Array<ArrayBuffer> = new Float32Array(ids.length * dff).fill(NaN);
   let y: Float32Array<ArrayBuffer> = new Float32Array(ids.length * hidden).fill(NaN);
   const { stride } = it.experts;
@@ -142,20 +152,22 @@ async function run(
       it.pool.buffer.slice(firstSlot * stride, (firstSlot + slots) * stride),
     );
     const sizes = Uint32Array.from(expertSizes(shape));
-    const pairs = kind === "one" ? { ids } : { list: list! };
-    const common = { step, ...pairs, table, codes, scales: codes, sizes };
-    const gated = await runKernel(
-      fewGateUp(format, kind, cut),
-      { ...common, x, act, squares },
-      fewGateUpGrid(shape, cut, size),
-    );
-    act = gated.act!.subarray(0, ids.length * dff);
-    const projected = await runKernel(
-      fewDown(format, kind, cut),
-      { ...common, x: act, y },
-      fewDownGrid(shape, cut, size),
-    );
-    y = projected.y!.subarray(0, ids.length * hidden);
+    for (const rows of kind === "counted" ? ["alone", "shared"] as const : [kind]) {
+      const pairs = rows === "one" ? { ids } : { list: list! };
+      const common = { step, ...pairs, table, codes, scales: codes, sizes };
+      const gated = await runKernel(
+        fewGateUp(format, rows, cut),
+        { ...common, x, act, squares },
+        gridOf(rows, "gateUp", shape),
+      );
+      act = gated.act!.subarray(0, ids.length * dff);
+      const projected = await runKernel(
+        fewDown(format, rows, cut),
+        { ...common, x: act, y },
+        gridOf(rows, "down", shape),
+      );
+      y = projected.y!.subarray(0, ids.length * hidden);
+    }
   }
   const block = squareBlock(defaultVariant(software));
   const summed = await runKernel(sumExperts(block), {
@@ -169,7 +181,7 @@ async function run(
     sizes: Uint32Array.from(expertSizes(shapes[0]!)),
   }, sumExpertsGrid(layer, block, { ...size, rows: rows + 1 }));
   const { h: sums, scaled, squares: parts } = summed;
-  return { list: list!, act, y, h: sums!, scaled: scaled!, squares: parts!, shapes };
+  return { list: counts, act, y, h: sums!, scaled: scaled!, squares: parts!, shapes };
 }
 
 /** What plain loops make of it. */
@@ -227,12 +239,14 @@ Deno.test("few rows of experts give a row the same bits alone and among others, 
   const { hidden, topK } = LAYER;
   const all = await run(LAYER, it);
   for (let row = 0; row < 9; row++) {
-    const one = await run(LAYER, part(it, LAYER, row, 1), row % 2 ? {} : { kind: "several" });
+    const kind = (["one", "several", "counted"] as const)[row % 3]!;
+    const one = await run(LAYER, part(it, LAYER, row, 1), { kind });
     assertEquals(one.y, all.y.slice(row * topK * hidden, (row + 1) * topK * hidden));
     assertEquals(one.h.subarray(0, hidden), all.h.slice(row * hidden, (row + 1) * hidden));
   }
   for (const cut of [1, 2].map((blocks) => ({ ...fewCut(defaultVariant(true)), blocks }))) {
     assertEquals((await run(LAYER, it, { cut })).y, all.y);
+    assertEquals((await run(LAYER, it, { cut, kind: "counted" })).y, all.y);
   }
 });
 
@@ -272,31 +286,4 @@ Deno.test("few rows of experts leave pairs without a slot alone", async () => {
     const written = Array.from(it.ids, (_, pair) => !Number.isNaN(y[pair * LAYER.hidden]));
     assertEquals(written, Array.from(it.ids, (id) => id !== missing));
   }
-});
-
-Deno.test("listFewTiles() puts the tiles of each chunk side by side, pairs in order", async () => {
-  const layer = { ...LAYER, topK: 2, chunks: [3, 1, 3] };
-  const it = given(layer, 6);
-  // Expert e is in slot e + 1; the last in slot 0, which is every row's second.
-  it.ids.set([2, 6, 0, 6, 2, 6, 3, 6, 5, 6, 2, 6]);
-  const { list } = await run(layer, it);
-  const words = new Uint32Array(list.buffer);
-  assertEquals([...words.subarray(0, 3)], [3, 4, 6]);
-  const tiles = Array.from({ length: 6 }, (_, t) => {
-    const at = 64 + 8 * t;
-    return [words[at], words[at + 1], ...words.subarray(at + 4, at + 8)];
-  });
-  assertEquals(tiles, [
-    [0, 4, 1, 3, 5, 7],
-    [0, 2, 9, 11, 11, 11],
-    [1, 1, 2, 2, 2, 2],
-    [3, 3, 0, 4, 10, 10],
-    [4, 1, 6, 6, 6, 6],
-    [6, 1, 8, 8, 8, 8],
-  ]);
-});
-
-Deno.test("fewListSizes() refuses more chunks than there is room for", () => {
-  const chunks = Array.from({ length: 65 }, (_, i) => ({ firstSlot: i, slots: 1 }));
-  assertThrows(() => fewListSizes({ topK: 2 }, chunks), RangeError, "65 buffers");
 });

@@ -137,8 +137,12 @@ function placeParts(it: Block, chunkSlots: readonly number[], maxRows: number): 
   };
 }
 
-function programs(phase: Phase, parts: MoeParts) {
-  const [route, experts, combine] = [newProgram(), newProgram(), newProgram()];
+function programs(phase: Phase, parts: MoeParts, software?: boolean) {
+  const [route, experts, combine] = [
+    newProgram(software),
+    newProgram(software),
+    newProgram(software),
+  ];
   addRoute(route, phase, parts);
   addExperts(experts, phase, parts);
   addCombine(combine, phase, parts);
@@ -146,10 +150,15 @@ function programs(phase: Phase, parts: MoeParts) {
 }
 
 /** The block's new residual stream with all experts resident. */
-async function whole(it: Block, phase: Phase, chunkSlots: readonly number[]): Promise<number[]> {
+async function whole(
+  it: Block,
+  phase: Phase,
+  chunkSlots: readonly number[],
+  software?: boolean,
+): Promise<number[]> {
   const rows = it.x.length / it.sizes.hidden;
   const parts = placeParts(it, chunkSlots, rows + 3);
-  const { route, experts, combine } = programs(phase, parts);
+  const { route, experts, combine } = programs(phase, parts, software);
   await run([route, experts, combine], { rows });
   return [...await read(parts.h, it.h.length)];
 }
@@ -196,9 +205,13 @@ Deno.test("a mixture of experts gives a decoded row the same bits alone and amon
 });
 
 Deno.test("addExperts() gives the same bits from one chunk of the pool and from three", async () => {
-  for (const [phase, rows] of [["decode", 3], ["prefill", 40]] as const) {
+  for (const [phase, rows] of [["decode", 1], ["decode", 16], ["prefill", 40]] as const) {
     const it = block("fp8", SIZES, rows);
-    assertEquals(await whole(it, phase, [1, 12, 7]), await whole(it, phase, ALL), phase);
+    const want = await whole(it, phase, ALL);
+    for (const software of [true, false]) {
+      const name = `${phase} of ${rows}, for a ${software ? "CPU" : "GPU"}`;
+      assertEquals(await whole(it, phase, [1, 12, 7], software), want, name);
+    }
   }
 });
 
