@@ -1,5 +1,10 @@
 /** Adds the product of a placed matrix to a program. @module */
-import { productCut, squareBlock, tileOf } from "../../shaders/common/products.ts";
+import {
+  productCut,
+  squareBlock,
+  TILE_ROWS_OF_FEW,
+  tileOf,
+} from "../../shaders/common/products.ts";
 import type { ProductVariant } from "../../shaders/common/variants.ts";
 import { ceilDiv, type StepShape } from "../../shaders/kernel_spec.ts";
 import {
@@ -57,19 +62,13 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       head: io.head ?? false,
     };
     if (phase === "prefill") {
-      const cut = tileCut(program.kernels);
-      const sizes = program.kernels.uniform(matmulSizes(shape));
-      program.add(
-        matmulTile(shape, cut),
-        { step, codes, scales: scales ?? codes, x, y, sizes },
-        (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulTileGrid(shape, cut, s) : [0, 0, 0],
-      );
+      addMany(program, { step, codes, scales: scales ?? codes, x, y }, shape);
     }
-    const { software, variant } = program.kernels;
-    for (const tile of [1, 4, 8] as const) {
+    const { variant } = program.kernels;
+    for (const tile of TILE_ROWS_OF_FEW) {
       // Whether a step of so many rows is one for this kernel.
       const takes = (count: number) =>
-        count >= fewestRows && count <= DECODE_ROWS && tileOf(count, software) === tile;
+        count >= fewestRows && count <= DECODE_ROWS && tileOf(count, program.kernels) === tile;
       if (!COUNTS.some(takes)) continue;
       const cut = productCut(tile, variant);
       const { norm = null, next = null } = io;
@@ -88,6 +87,31 @@ export function addMatmul(program: Program, phase: Phase, io: MatmulIo, matrix: 
       );
     }
   }
+}
+
+/** The product of a step of more than `DECODE_ROWS` rows, which are not to be normed. */
+function addMany(
+  program: Program,
+  buffers: Readonly<Record<"step" | "codes" | "scales" | "x" | "y", GPUBuffer>>,
+  shape: MatmulShape,
+): void {
+  const { kernels } = program;
+  const sizes = kernels.uniform(matmulSizes(shape));
+  if (kernels.variant.broadcast) {
+    const cut = productCut(16, kernels.variant);
+    program.add(
+      matmul(shape, cut),
+      { ...buffers, sizes, squares: buffers.x },
+      (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulGrid(shape, cut, s) : [0, 0, 0],
+    );
+    return;
+  }
+  const cut = tileCut(kernels);
+  program.add(
+    matmulTile(shape, cut),
+    { ...buffers, sizes },
+    (s) => rowsOf(s, shape) > DECODE_ROWS ? matmulTileGrid(shape, cut, s) : [0, 0, 0],
+  );
 }
 
 /** Into how many parts the squares of a row of this norm are summed, rounded up to whole quads. */

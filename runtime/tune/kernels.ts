@@ -1,5 +1,6 @@
 /** Opens the kernels of a device: pinned by an option, remembered, measured, or the usual ones. @module */
 import { FP8_DECODERS } from "../../shaders/common/fp8.ts";
+import type { TileDevice } from "../../shaders/common/tile.ts";
 import {
   defaultVariant,
   PRODUCT_VARIANTS,
@@ -22,7 +23,7 @@ import { workingDecoders } from "./decoders.ts";
 import { timeVariants, trialSize } from "./trial.ts";
 
 /** Raised whenever a change of the kernels makes earlier measurements worthless. */
-const KERNELS_VERSION = 1;
+const KERNELS_VERSION = 2;
 
 /** Which kernels are wanted, and where a choice may be kept. */
 export type KernelOptions = Pick<EngineOptions, "kernels" | "cacheDir">;
@@ -67,13 +68,13 @@ export async function openKernels(
 
 /** Measures the variants of a device. */
 async function measure(gpu: Gpu): Promise<Choice> {
-  const times = await timeVariants(gpu, subgroupSizeOf(gpu), trialSize(gpu.software));
+  const times = await timeVariants(gpu, deviceOf(gpu), trialSize(gpu.software));
   return { name: chooseVariant(times, await usual(gpu)), times };
 }
 
 /** The device's usual variant, or the first like it whose decoder works there. */
 async function usual(gpu: Gpu): Promise<string> {
-  const wanted = defaultVariant(gpu.software);
+  const wanted = defaultVariant(deviceOf(gpu));
   for (const decoder of FP8_DECODERS) {
     if ((await workingDecoders(gpu.device, [decoder])).length === 0) continue;
     return PRODUCT_VARIANTS.find((variant) =>
@@ -89,11 +90,12 @@ async function usual(gpu: Gpu): Promise<string> {
 }
 
 function isLike(a: ProductVariant, b: ProductVariant): boolean {
-  return a.lanes === b.lanes && a.outputs === b.outputs && a.reduce === b.reduce;
+  return a.lanes === b.lanes && a.outputs === b.outputs && a.reduce === b.reduce &&
+    a.broadcast === b.broadcast;
 }
 
 async function pinned(gpu: Gpu, name: string): Promise<string> {
-  const runnable = runnableVariants(subgroupSizeOf(gpu));
+  const runnable = runnableVariants(deviceOf(gpu));
   const variant = runnable.find((variant) => variant.name === name);
   if (!variant) {
     throw new OptionError(
@@ -134,6 +136,6 @@ function keyOf({ device, name }: Gpu): ChoiceKey {
   return { adapter: name, driver, deno: Deno.version.deno, kernels: KERNELS_VERSION };
 }
 
-function subgroupSizeOf({ device, subgroups }: Gpu): number {
-  return subgroups ? device.adapterInfo.subgroupMinSize : 0;
+function deviceOf({ device, software, subgroups }: Gpu): TileDevice {
+  return { software, subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0 };
 }

@@ -3,6 +3,7 @@ import { bf16ToNumber, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { FP8_DECODERS, fp8DecoderConstants, fp8ToNumber } from "../../shaders/common/fp8.ts";
 import { productCut } from "../../shaders/common/products.ts";
 import { STEP } from "../../shaders/common/step.ts";
+import type { TileDevice } from "../../shaders/common/tile.ts";
 import {
   defaultVariant,
   type ProductVariant,
@@ -47,7 +48,7 @@ const TOLERANCE = 1e-5;
 /** The times of all variants that this device computes right with, of those that had a turn; the default's first. */
 export async function timeVariants(
   gpu: Gpu,
-  subgroupSize: number,
+  device: TileDevice,
   size: TrialSize,
 ): Promise<VariantTime[]> {
   const begin = performance.now();
@@ -58,7 +59,7 @@ export async function timeVariants(
     const candidates: Candidate[] = [];
     // The next is likely to take as long to compile as the one before.
     let lastMs = 0;
-    for (const variant of inOrder(runnableVariants(subgroupSize), defaultVariant(gpu.software))) {
+    for (const variant of inOrder(runnableVariants(device), defaultVariant(device))) {
       if (candidates.length > 0 && isLate(lastMs)) break;
       if (!decoders.includes(variant.decoder)) continue;
       const start = performance.now();
@@ -89,7 +90,8 @@ export function inOrder(
 ): readonly ProductVariant[] {
   const distance = (variant: ProductVariant) =>
     Number(variant.lanes !== usual.lanes) * 2 + Number(variant.outputs !== usual.outputs) * 2 +
-    Number(variant.decoder !== usual.decoder) + Number(variant.reduce !== usual.reduce);
+    Number(variant.decoder !== usual.decoder) + Number(variant.reduce !== usual.reduce) +
+    Number(variant.broadcast !== usual.broadcast);
   return variants.toSorted((a, b) => distance(a) - distance(b));
 }
 

@@ -21,10 +21,16 @@ export const ROW_FACTOR_WGSL: string = rowFactor;
 /** Threads of a workgroup. */
 export const PRODUCT_THREADS = 32;
 
-/** Rows of x that one reading of the weights serves. */
-export type TileRows = 1 | 4 | 8;
+/** Threads of a workgroup that tell each other x. */
+export const BROADCAST_THREADS = 8;
 
-/** The cut of a product kernel. `lanes` and `reduce` decide the order of a sum, hence bits; the others do not. */
+/** Rows of x that one reading of the weights serves: 2 and 16 are for broadcasts alone. */
+export type TileRows = 1 | 2 | 4 | 8 | 16;
+
+/** Every one. */
+export const TILE_ROWS_OF_FEW: readonly TileRows[] = [1, 2, 4, 8, 16];
+
+/** The cut of a product kernel. `lanes`, `reduce` and `broadcast` decide the order of a sum, hence bits; the others do not. */
 export interface ProductCut {
   /** Threads that share a row of W: a power of two, 4 to 32. */
   readonly lanes: number;
@@ -32,22 +38,31 @@ export interface ProductCut {
   /** Rows of W that a thread multiplies at a time: 8 or 16. */
   readonly outputs: number;
   readonly tile: TileRows;
+  /** Of dense matrices: see `ProductVariant`. */
+  readonly broadcast?: boolean;
 }
 
 /** The cut of a variant for so many rows. */
-export function productCut(tile: TileRows, { lanes, outputs, reduce }: ProductVariant): ProductCut {
-  return { tile, lanes, outputs: tile === 1 ? 8 : outputs, reduce };
+export function productCut(
+  tile: TileRows,
+  { lanes, outputs, reduce, broadcast = false }: ProductVariant,
+): ProductCut {
+  return { tile, lanes, outputs: tile === 1 || broadcast ? 8 : outputs, reduce, broadcast };
 }
 
 /** The tile for so many rows, up to 16: a CPU reads the weights as seldom as it can, a GPU has no registers for more. */
-export function tileOf(rows: number, software: boolean): TileRows {
+export function tileOf(
+  rows: number,
+  { software, variant }: { readonly software: boolean; readonly variant: ProductVariant },
+): TileRows {
+  if (variant.broadcast) return TILE_ROWS_OF_FEW.find((tile) => rows <= tile) ?? 16;
   if (rows === 1) return 1;
   return software && rows > 4 ? 8 : 4;
 }
 
 /** Rows of W of one workgroup. */
-export function rowsOfCut({ lanes, outputs }: ProductCut): number {
-  return PRODUCT_THREADS / lanes * outputs;
+export function rowsOfCut({ lanes, outputs, broadcast }: ProductCut): number {
+  return (broadcast ? BROADCAST_THREADS : PRODUCT_THREADS / lanes) * outputs;
 }
 
 /** Columns whose squares are summed together by the kernels that write rows: what one of them writes of a single row. */

@@ -7,8 +7,8 @@
 //   fn open_tile(tile: Tile, thread: u32) -> Source
 //   fn next_inputs(source: Source, unit: u32, units: u32) -> Inputs   for every unit in turn, by all threads
 //   fn next_half(source: Source, unit: u32, units: u32) -> Inputs     the same for a tile of up to eight rows
-// The kernel declares x, Tile, `row_start`, which tells where a row of the tile starts in x, in quads, and `store_row`, which
-// stores a thread's sums of a row.
+//   fn next_quarter(source: Source, unit: u32, units: u32) -> Inputs  the same for a tile of up to four rows
+// The kernel declares x, Tile, and `row_start`, which tells where a row of the tile starts in x, in quads.
 // A sum has one order, whichever rows share the tile.
 
 override TILE_THREADS: u32;
@@ -65,11 +65,7 @@ fn add_block(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
 
 // The first eight rows alone.
 fn add_half(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
-  var half = sums;
-  half.r0 = add_row(sums.r0, block, even(inputs.a));
-  half.r1 = add_row(sums.r1, block, odd(inputs.a));
-  half.r2 = add_row(sums.r2, block, even(inputs.b));
-  half.r3 = add_row(sums.r3, block, odd(inputs.b));
+  var half = add_quarter(sums, block, inputs);
   half.r4 = add_row(sums.r4, block, even(inputs.c));
   half.r5 = add_row(sums.r5, block, odd(inputs.c));
   half.r6 = add_row(sums.r6, block, even(inputs.d));
@@ -77,22 +73,12 @@ fn add_half(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
   return half;
 }
 
-// Stores all sums of a thread whose first output is the n-th.
-fn store_tile(tile: Tile, n: u32, sums: TileSums) {
-  store_row(tile, 0u, n, sums.r0);
-  store_row(tile, 1u, n, sums.r1);
-  store_row(tile, 2u, n, sums.r2);
-  store_row(tile, 3u, n, sums.r3);
-  store_row(tile, 4u, n, sums.r4);
-  store_row(tile, 5u, n, sums.r5);
-  store_row(tile, 6u, n, sums.r6);
-  store_row(tile, 7u, n, sums.r7);
-  store_row(tile, 8u, n, sums.r8);
-  store_row(tile, 9u, n, sums.r9);
-  store_row(tile, 10u, n, sums.r10);
-  store_row(tile, 11u, n, sums.r11);
-  store_row(tile, 12u, n, sums.r12);
-  store_row(tile, 13u, n, sums.r13);
-  store_row(tile, 14u, n, sums.r14);
-  store_row(tile, 15u, n, sums.r15);
+// The first four rows alone.
+fn add_quarter(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
+  var quarter = sums;
+  quarter.r0 = add_row(sums.r0, block, even(inputs.a));
+  quarter.r1 = add_row(sums.r1, block, odd(inputs.a));
+  quarter.r2 = add_row(sums.r2, block, even(inputs.b));
+  quarter.r3 = add_row(sums.r3, block, odd(inputs.b));
+  return quarter;
 }

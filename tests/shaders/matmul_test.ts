@@ -1,24 +1,35 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { cutConstants, type ProductCut, productCut } from "../../shaders/common/products.ts";
+import {
+  cutConstants,
+  type ProductCut,
+  productCut,
+  type TileRows,
+} from "../../shaders/common/products.ts";
 import { matmul, matmulGrid, type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
 import { matmulNaive } from "../../shaders/matmul/naive.ts";
 import { INT8_SCALE_ROWS } from "../../shaders/quantize/quantize.ts";
 import { STEP } from "../../shaders/common/step.ts";
 import { defaultVariant } from "../../shaders/common/variants.ts";
 import { assertClose } from "../assert_close.ts";
-import { runKernel } from "../gpu.ts";
+import { gpu, runKernel } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import { testMatrix } from "./weights.ts";
 
-/** The cuts for a CPU and for a GPU, for any number of few rows. */
-const CUTS: readonly ProductCut[] = [true, false].flatMap((software) =>
-  ([1, 4, 8] as const).slice(0, software ? 3 : 2).map((tile) =>
-    productCut(tile, defaultVariant(software))
-  )
-);
+const { device, software, subgroups } = await gpu();
+const subgroupSize = subgroups ? device.adapterInfo.subgroupMinSize : 0;
 
-const nameOf = (cut: ProductCut) => JSON.stringify(cutConstants(cut));
+/** The cuts for a GPU, and for CPUs with and without large subgroups, for any number of few rows. */
+const CUTS: readonly ProductCut[] = [
+  ...[1, 4].map((tile) => [tile, defaultVariant(false)] as const),
+  ...[1, 4, 8].map((tile) => [tile, defaultVariant(true)] as const),
+  ...(software && subgroupSize >= 8 ? [1, 2, 4, 8, 16] : []).map((tile) =>
+    [tile, defaultVariant({ software, subgroupSize })] as const
+  ),
+].map(([tile, variant]) => productCut(tile as TileRows, variant));
+
+const nameOf = (cut: ProductCut) =>
+  cut.broadcast ? `broadcasts to ${cut.tile}` : JSON.stringify(cutConstants(cut));
 
 async function run(
   cut: ProductCut,
@@ -83,15 +94,15 @@ for (const cut of CUTS) {
 Deno.test("matmul() gives a row the same bits alone and among others", async () => {
   for (const [format, n, k] of [["fp8", 70, 272], ["bf16", 257, 208]] as const) {
     const x = pattern(16 * k, 5);
-    for (const software of [true, false]) {
+    for (const { tile, ...rest } of CUTS.filter(({ tile }) => tile === 1)) {
       const alone: number[] = [];
       for (let row = 0; row < 16; row++) {
         const one = x.slice(row * k, (row + 1) * k);
-        alone.push(...await run(productCut(1, defaultVariant(software)), { format, n, k }, one));
+        alone.push(...await run({ tile, ...rest }, { format, n, k }, one));
       }
-      for (const tile of [1, 4] as const) {
+      for (const cut of CUTS) {
+        if (cut.lanes !== rest.lanes || cut.broadcast !== rest.broadcast) continue;
         for (const rows of [2, 3, 7, 16]) {
-          const cut = productCut(tile, defaultVariant(software));
           const y = await run(cut, { format, n, k }, x.slice(0, rows * k));
           assertEquals([...y], alone.slice(0, rows * n), `${rows} rows, ${nameOf(cut)}`);
         }
@@ -131,11 +142,11 @@ Deno.test("matmul() reads and writes columns of wider buffers, accumulates, and 
     });
     // Only the head's rows count: the step has more.
     const step = stepBuffers([{ rows: 1 }, { rows: 2 }, { rows: 4 }]).step;
-    for (const cut of [CUTS[0]!, CUTS[1]!, CUTS[4]!]) {
+    for (const cut of CUTS.filter(({ tile }) => tile !== 8)) {
       const { y } = await runKernel(
         matmul(shape, cut),
         { step, codes, scales, x: wide, y: before, sizes: sizesOf(shape), squares: wide },
-        [10, 4, 1],
+        [10, 10, 1],
       );
       assertClose(nameOf(cut), y!.subarray(0, want.length), want, 1e-6);
     }

@@ -44,9 +44,9 @@ async function multiply(
   return y!.subarray(0, rows * N);
 }
 
-const { device, subgroups } = await gpu();
+const { device, software, subgroups } = await gpu();
 const subgroupSize = subgroups ? device.adapterInfo.subgroupMinSize : 0;
-const runnable = runnableVariants(subgroupSize);
+const runnable = runnableVariants({ software, subgroupSize });
 
 for (const variant of PRODUCT_VARIANTS) {
   Deno.test({
@@ -87,22 +87,29 @@ Deno.test("variantOf() knows every name once, and says which there are", () => {
   const names = PRODUCT_VARIANTS.map(({ name }) => name);
   assertEquals(new Set(names).size, names.length);
   for (const variant of PRODUCT_VARIANTS) {
-    const { decoder, lanes, outputs, reduce } = variant;
-    const suffix = reduce === "subgroups" ? "-subgroups" : "";
+    const { decoder, lanes, outputs, reduce, broadcast } = variant;
+    const suffix = broadcast ? "-broadcast" : reduce === "subgroups" ? "-subgroups" : "";
     assertEquals(variant.name, `${decoder}-${lanes}x${outputs}${suffix}`);
     assertEquals(variantOf(variant.name), variant);
   }
   assertThrows(() => variantOf("fast"), RangeError, 'kernels "fast": there are pairs-32x8');
 });
 
-Deno.test("a device without subgroups runs the default, which every decoder has a twin of", () => {
-  for (const software of [true, false]) {
-    const { lanes, outputs, reduce } = defaultVariant(software);
-    const twins = runnableVariants(0).filter((variant) =>
-      variant.lanes === lanes && variant.outputs === outputs && variant.reduce === reduce
+Deno.test("every device runs its default, which every decoder has a twin of", () => {
+  for (const [software, subgroupSize] of [[true, 0], [true, 8], [false, 0], [false, 32]] as const) {
+    const usual = defaultVariant({ software, subgroupSize });
+    const twins = runnableVariants({ software, subgroupSize }).filter((variant) =>
+      variant.lanes === usual.lanes && variant.outputs === usual.outputs &&
+      variant.reduce === usual.reduce && variant.broadcast === usual.broadcast
     );
     assertEquals(twins.map(({ decoder }) => decoder), [...FP8_DECODERS]);
   }
-  assert(runnableVariants(0).every(({ reduce }) => reduce === "memory"));
-  assertEquals(runnableVariants(32), PRODUCT_VARIANTS);
+  const without = runnableVariants({ software: false, subgroupSize: 0 });
+  assert(without.every(({ reduce }) => reduce === "memory"));
+});
+
+Deno.test("threads tell each other x on CPUs alone: a GPU runs every other variant", () => {
+  const on = (software: boolean) => runnableVariants({ software, subgroupSize: 32 });
+  assertEquals(on(true), PRODUCT_VARIANTS);
+  assertEquals(on(false), PRODUCT_VARIANTS.filter(({ broadcast }) => !broadcast));
 });

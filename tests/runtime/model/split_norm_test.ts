@@ -16,7 +16,7 @@ import { runKernel } from "../../gpu.ts";
 import { pattern } from "../../pattern.ts";
 import { newProgram, place, placeMatrix, read, run } from "../../placed.ts";
 import { testMatrix } from "../../shaders/weights.ts";
-import { defaultVariant } from "../../../shaders/common/variants.ts";
+import { defaultVariant, type ProductVariant } from "../../../shaders/common/variants.ts";
 import { stepBuffers } from "../../step.ts";
 
 const EPSILON = 1e-5;
@@ -65,11 +65,11 @@ Deno.test("addMatmul() into the residual stream and out of its norm match naive,
   }
 });
 
-/** One kernel for the residual stream, then one out of its norm, with any cut. */
-async function chain(cut: ProductCut, software: boolean, rows: readonly number[]) {
+/** One kernel for the residual stream, then one out of its norm, with any cut of a variant. */
+async function chain(cut: ProductCut, variant: ProductVariant, rows: readonly number[]) {
   const [width, k, n] = [272, 32, 40];
-  const block = squareBlock(defaultVariant(software));
-  const parts = squareParts({ width }, defaultVariant(software));
+  const block = squareBlock(variant);
+  const parts = squareParts({ width }, variant);
   const into: MatmulShape = { format: "fp8", n: width, k, accumulate: true, nextParts: parts };
   const out: MatmulShape = { format: "fp8", n, k: width, norm: { parts, epsilon: EPSILON } };
   const [w, v] = [testMatrix("fp8", { n: width, k }, 6), testMatrix("fp8", { n, k: width }, 7)];
@@ -105,14 +105,17 @@ async function chain(cut: ProductCut, software: boolean, rows: readonly number[]
 }
 
 Deno.test("a norm cut in two gives a row the same bits alone and among others, with the cuts of any device", async () => {
-  for (const software of [true, false]) {
-    const together = await chain(productCut(4, defaultVariant(software)), software, [
-      ...Array(16).keys(),
-    ]);
-    assertClose("y", together.y, together.want, 4e-6);
-    for (const row of [0, 7, 15]) {
-      const alone = await chain(productCut(1, defaultVariant(software)), software, [row]);
-      assertEquals(alone.y, together.y.slice(row * 40, (row + 1) * 40));
+  const own = newProgram().kernels.variant;
+  for (const variant of new Set([defaultVariant(true), defaultVariant(false), own])) {
+    const all = [...Array(16).keys()];
+    const tiles = variant.broadcast ? [2, 4, 16] as const : [4] as const;
+    for (const tile of tiles) {
+      const together = await chain(productCut(tile, variant), variant, all);
+      assertClose("y", together.y, together.want, 4e-6);
+      for (const row of [0, 7, 15]) {
+        const alone = await chain(productCut(1, variant), variant, [row]);
+        assertEquals(alone.y, together.y.slice(row * 40, (row + 1) * 40));
+      }
     }
   }
 });
