@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Counter, Histogram } from "prom-client";
 import type { Counters, Engine } from "../runtime/mod.ts";
+import { engineFactsOf } from "./engine_facts.ts";
 import { takeOver } from "./engine_meters.ts";
 import { Meters } from "./meters.ts";
 
@@ -109,12 +110,24 @@ export class Metrics {
   async text(): Promise<string> {
     const ready = this.#engine.status().state === "ready";
     this.#meters.gauge("deltapage_ready", "1 when requests are answered").set(ready ? 1 : 0);
-    if (ready) this.#takeOver(await this.#engine.counters());
+    if (ready) {
+      this.#describe(engineFactsOf(await this.#engine.ready));
+      this.#takeOver(await this.#engine.counters());
+    }
     return await this.#meters.text();
   }
 
   get contentType(): string {
     return this.#meters.contentType;
+  }
+
+  #describe(facts: Readonly<Record<string, unknown>>): void {
+    const labels = Object.fromEntries(Object.entries(facts).map(([key, fact]) => [key, `${fact}`]));
+    this.#meters.gauge(
+      "deltapage_engine_info",
+      "How the engine runs, in its labels; /v1/models has them too",
+      Object.keys(labels),
+    ).set(labels, 1);
   }
 
   #takeOver({ running, waiting, kvUsage, values }: Counters): void {

@@ -1,6 +1,7 @@
 /** GET /v1/models and /v1/models/{id}. @module */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ModelInfo } from "../runtime/mod.ts";
+import { engineFacts, engineFactsOf } from "./engine_facts.ts";
 import { RequestError } from "./errors.ts";
 import { ERROR_RESPONSES } from "./schema.ts";
 import { readyModel, type Service } from "./service.ts";
@@ -19,10 +20,7 @@ const modelSchema = z.object({
     n_vocab: z.int(),
     n_params: z.int(),
     size: z.int().openapi({ description: "Bytes of weights" }),
-    adapter: z.string(),
-    residency: z.enum(["resident", "host", "paged"]).optional().openapi({
-      description: "Where the routed experts live",
-    }),
+    ...engineFacts.shape,
     chat: z.boolean().openapi({ description: "Whether the model has a chat template" }),
   }),
 }).openapi("Model");
@@ -96,8 +94,7 @@ function describe(service: Service, model: ModelInfo, created: number) {
       n_vocab: model.vocabSize,
       n_params: model.parameters,
       size: model.weightBytes,
-      adapter: model.adapter,
-      ...(model.residency ? { residency: model.residency } : {}),
+      ...engineFactsOf(model),
       chat: service.text.hasTemplate,
     },
   };

@@ -130,6 +130,12 @@ export interface ModelInfo {
   readonly software: boolean;
   /** Where the routed experts live, as `--residency` names it; absent in a dense model. */
   readonly residency?: "resident" | "host" | "paged";
+  /** Slots for routed experts in each layer; absent in a dense model. */
+  readonly expertSlots?: number;
+  /** How experts are read, as `--expert-io` names it; absent in a dense model. */
+  readonly expertIo?: string;
+  /** The variant of the matrix kernels, as `--kernels` names it. */
+  readonly kernels?: string;
   /** Bytes of GPU memory that were planned with; absent where there is no plan. */
   readonly memoryBudget?: number;
 }

@@ -95,7 +95,11 @@ export async function openEngine(
       adapter: gpu.name,
       software: gpu.software,
       memoryBudget: built.plan.budget,
-      ...(built.residency ? { residency: built.residency.mode } : {}),
+      kernels: built.kernels,
+      ...(built.residency
+        ? { residency: built.residency.mode, expertSlots: built.plan.expertSlots }
+        : {}),
+      ...(built.reading ? { expertIo: built.reading.way } : {}),
     },
     counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
     lost: lost.then(({ message }) => message),

@@ -52,6 +52,10 @@ export interface BuiltRunner {
   readonly plan: MemoryPlan;
   /** Where the routed experts live; null in a dense model. */
   readonly residency: ResidencyChoice | null;
+  /** How experts are read; null in a dense model. */
+  readonly reading: ReadChoice | null;
+  /** The variant of the matrix kernels. */
+  readonly kernels: string;
   /** Rows of a prompt that one step takes on this device. */
   readonly chunkRows: number;
   /** Pages experts; null in a dense model. */
@@ -121,17 +125,9 @@ export async function buildRunner(
       readback,
     });
   const runner = new GpuRunner({
-    ...compile(site, plan, placed, kernels),
-    ...embedding(site),
-    device: gpu.device,
-    steps: placed.steps,
-    scratch: placed.scratch,
-    rotaryDim: config.attention.rotaryDim,
-    ropeRow: ropeRow(config.attention.rotaryDim, config.rope),
+    ...runnerParts(site, plan, placed, kernels),
     readback,
     experts: stage,
-    ahead: ahead(site, placed, kernels),
-    pace: new Pace(plan.ahead, options.runAhead !== null),
   });
   onProgress("kernels", 0, 1);
   await runner.warmUp();
@@ -144,6 +140,8 @@ export async function buildRunner(
     cache,
     plan: plan.memory,
     residency: placed.residency,
+    reading: placed.reading,
+    kernels: kernels.variant.name,
     chunkRows: plan.bounds.maxRows,
     pager,
     stage,
@@ -198,6 +196,25 @@ async function place(
   return {
     ...{ trunk, trunkRead, caches, scratch, steps },
     ...{ source, reading, experts, looking, residency },
+  };
+}
+
+/** What the runner works with, but who reads back and who pages. */
+function runnerParts(
+  site: Site,
+  plan: ModelPlan,
+  placed: Placed,
+  kernels: KernelCache,
+): Omit<RunnerParts, "readback" | "experts"> {
+  const { gpu: { device }, config: { attention: { rotaryDim }, rope }, options } = site;
+  const { steps, scratch } = placed;
+  return {
+    ...compile(site, plan, placed, kernels),
+    ...embedding(site),
+    ...{ device, steps, scratch, rotaryDim },
+    ropeRow: ropeRow(rotaryDim, rope),
+    ahead: ahead(site, placed, kernels),
+    pace: new Pace(plan.ahead, options.runAhead !== null),
   };
 }
 

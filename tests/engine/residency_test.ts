@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Residency } from "../../runtime/options.ts";
 import { PlanError } from "../../runtime/plan.ts";
+import { PRODUCT_VARIANTS } from "../../shaders/common/variants.ts";
 import { complete, type Completion, greedy, openTestEngine } from "../engine_fixture.ts";
 import { loadOracleCase } from "../oracle_case.ts";
 
@@ -24,6 +25,15 @@ async function run(residency: Residency): Promise<{
     await engine.close();
   }
 }
+
+Deno.test("an engine tells how it runs", async () => {
+  const engine = await openTestEngine(dir, { residency: "paged", expertIo: "pread" });
+  const { residency, expertSlots, expertIo, kernels } = engine.info;
+  const { expertSlots: counted } = engine.counters().values;
+  await engine.close();
+  assertEquals([residency, expertIo, expertSlots], ["paged", "pread", counted]);
+  assert(PRODUCT_VARIANTS.some(({ name }) => name === kernels), kernels);
+});
 
 Deno.test("--residency changes when experts are loaded, and no token", async () => {
   const resident = await run("resident");

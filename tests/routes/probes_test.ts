@@ -65,6 +65,42 @@ describe("GET /v1/models", () => {
   });
 });
 
+describe("how the engine runs", () => {
+  const facts = {
+    residency: "paged",
+    expertSlots: 12,
+    expertIo: "pread",
+    kernels: "pairs-32x8",
+    memoryBudget: 2 ** 33,
+  } as const;
+  const named = {
+    adapter: "none",
+    software: true,
+    kernels: "pairs-32x8",
+    residency: "paged",
+    expert_slots: 12,
+    expert_io: "pread",
+    memory_budget: 2 ** 33,
+  };
+
+  it("stands in /v1/models and in the labels of a metric, under the same names", async () => {
+    const { app } = harness({}, facts);
+    const { data: [{ meta }] } = await (await app.request("/v1/models")).json();
+    assertEquals({ ...meta, ...named }, meta);
+    const text = await (await app.request("/metrics")).text();
+    const labels = Object.entries(named).map(([key, fact]) => `${key}="${fact}"`).join(",");
+    assertStringIncludes(text, `deltapage_engine_info{${labels},model_name="org/mock-model"} 1\n`);
+  });
+
+  it("says nothing of experts where there are none", async () => {
+    const { app } = harness();
+    const { data: [{ meta }] } = await (await app.request("/v1/models")).json();
+    assertEquals(Object.keys(meta).filter((key) => /expert|residency/.test(key)), []);
+    const text = await (await app.request("/metrics")).text();
+    assertMatch(text, /deltapage_engine_info\{adapter="none",software="true",model_name=/);
+  });
+});
+
 describe("GET /metrics", () => {
   it("counts requests and tokens, and takes over the engine's counters", async () => {
     const { engine, app, post } = harness();
