@@ -123,10 +123,6 @@ function subgroupSizeOf({ features, adapterInfo }: GPUDevice): number {
   return features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
 }
 
-function subgroupSizeOf({ features, adapterInfo }: GPUDevice): number {
-  return features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
-}
-
 /**
  * A bind group with the kernel's buffers by name.
  * @throws {TypeError} if a name is missing or is not one of the kernel's
