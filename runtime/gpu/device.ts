@@ -58,9 +58,11 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     software: adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(name),
     subgroups: features.includes(SUBGROUPS),
     hostStorage: features.includes(HOST_STORAGE),
+    // A buffer may be no larger than either limit, and each is bound as a whole.
     maxBinding: Math.min(
       options.maxBinding ?? Infinity,
       adapter.limits.maxStorageBufferBindingSize,
+      adapter.limits.maxBufferSize,
     ),
   };
 }
