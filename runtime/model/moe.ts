@@ -9,20 +9,23 @@ import {
   groupPairs,
   groupPairsGrid,
   groupTiles,
+  tileGridOffset,
 } from "../../shaders/moe_experts/groups.ts";
+import { chunkSizes, type TileOp } from "../../shaders/moe_experts/chunks.ts";
 import { type ExpertShape, expertSizes } from "../../shaders/moe_experts/moe_experts.ts";
 import {
   downTiles,
   downTilesGrid,
   gateUpTiles,
   gateUpTilesGrid,
+  tileGroups,
 } from "../../shaders/moe_experts/expert_tiles.ts";
 import { fewListBytes } from "../../shaders/moe_experts/few_rows.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
 import { tileCut } from "../../shaders/common/tile.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { Bound } from "../gpu/kernel.ts";
-import type { Program } from "../gpu/program.ts";
+import type { IndirectGrid, Program } from "../gpu/program.ts";
 import { addMatmul } from "./linear.ts";
 import { addMlp, mlpScratch } from "./mlp.ts";
 import { addFewRows } from "./moe_few.ts";
@@ -160,7 +163,7 @@ function addWave(program: Target, phase: Phase, parts: MoeParts): void {
   }));
   addFewRows(program, parts, { shapes, ids: idsOf(parts) });
   if (phase !== "prefill") return;
-  addGroups(program, parts, shapes[0]!);
+  addGroups(program, parts, shapes);
   pool.chunks.forEach(({ buffer }, i) =>
     addManyRows(program, parts, { shape: shapes[i]!, buffer })
   );
@@ -179,7 +182,9 @@ export function addCombine(program: Program, phase: Phase, parts: MoeParts): voi
 }
 
 /** Adds the lists of pairs by expert. */
-function addGroups(program: Target, parts: MoeParts, shape: ExpertShape): void {
+function addGroups(program: Target, parts: MoeParts, shapes: readonly ExpertShape[]): void {
+  const shape = shapes[0]!;
+  const groups = tileGroups(shape, tileCut(program.kernels));
   const { step, scratch, weights } = parts;
   const common = { step, groups: scratch.expertGroups!, sizes: sizesOf(program, shape) };
   program.add(
@@ -189,7 +194,11 @@ function addGroups(program: Target, parts: MoeParts, shape: ExpertShape): void {
   );
   program.add(
     groupTiles(),
-    { ...common, table: weights.pool.table },
+    {
+      ...common,
+      table: weights.pool.table,
+      pool: program.kernels.uniform(chunkSizes({ topK: shape.topK, groups }, shapes)),
+    },
     gridFor(8, () => [1, 1, 1]),
   );
 }
@@ -200,10 +209,18 @@ interface Chunk {
   readonly buffer: GPUBuffer;
 }
 
-/** Adds the experts of one chunk for many rows, by tiles of an expert's pairs. */
+/**
+ * Adds the experts of one chunk for many rows, by tiles of an expert's pairs. On a CPU that runs shaders the workgroups of one
+ * of several chunks are counted: as many as there can be in all of them would be too many of each.
+ */
 function addManyRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
-  const { x, scratch } = parts;
+  const { x, scratch, weights } = parts;
   const cut = tileCut(program.kernels);
+  const counted = program.kernels.software && shape.slots < weights.pool.slots;
+  const gridOf = (op: TileOp): IndirectGrid | null =>
+    counted
+      ? { buffer: scratch.expertGroups!, offset: tileGridOffset(shape.chunk ?? 0, op) }
+      : null;
   const common = {
     ...bindingsOf(program, parts, { shape, buffer }),
     groups: scratch.expertGroups!,
@@ -212,11 +229,13 @@ function addManyRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk)
     gateUpTiles(shape.format, cut),
     { ...common, x, act: scratch.expertAct! },
     gridFor(8, (s) => gateUpTilesGrid(shape, cut, s)),
+    gridOf("gateUp"),
   );
   program.add(
     downTiles(shape.format, cut),
     { ...common, x: scratch.expertAct!, y: scratch.expertOut! },
     gridFor(8, (s) => downTilesGrid(shape, cut, s)),
+    gridOf("down"),
   );
 }
 

@@ -4,6 +4,7 @@ import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { TILE_OUTPUTS, tileConstants, type TileCut, tileWgsl } from "../common/tile.ts";
 import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
+import { CHUNKS_WGSL, type TileOp } from "./chunks.ts";
 import down from "./down_tile.wgsl" with { type: "text" };
 import gateUp from "./gate_up_tile.wgsl" with { type: "text" };
 import { GROUPS_WGSL, mostTiles, SIZES_WGSL } from "./groups.ts";
@@ -24,10 +25,20 @@ export function gateUpTiles(format: FormatName, cut: TileCut): KernelSpec {
   };
 }
 
+/** Workgroups that share the outputs of a tile. */
+export function tileGroups(
+  { hidden, dff }: Pick<ExpertShape, "hidden" | "dff">,
+  cut: TileCut,
+): Readonly<Record<TileOp, number>> {
+  return {
+    gateUp: Math.min(ceilDiv(dff, TILE_OUTPUTS / 2 * cut.threads), cut.along),
+    down: Math.min(ceilDiv(hidden, TILE_OUTPUTS * cut.threads), cut.along),
+  };
+}
+
 /** The grid of `gateUpTiles`: as many tiles as there can be; those that there are not return at once. */
 export function gateUpTilesGrid(shape: ExpertShape, cut: TileCut, step: StepShape): Grid {
-  const groups = ceilDiv(shape.dff, TILE_OUTPUTS / 2 * cut.threads);
-  return [mostTiles(shape, step.rows), Math.min(groups, cut.along), 1];
+  return [mostTiles(shape, step.rows), tileGroups(shape, cut).gateUp, 1];
 }
 
 /** y[row, rank] = down x[row, rank]; x is `act`, y f32 [rows, topK, hidden], the rest as `gateUpTiles`. */
@@ -42,8 +53,7 @@ export function downTiles(format: FormatName, cut: TileCut): KernelSpec {
 
 /** The grid of `downTiles`. */
 export function downTilesGrid(shape: ExpertShape, cut: TileCut, step: StepShape): Grid {
-  const groups = ceilDiv(shape.hidden, TILE_OUTPUTS * cut.threads);
-  return [mostTiles(shape, step.rows), Math.min(groups, cut.along), 1];
+  return [mostTiles(shape, step.rows), tileGroups(shape, cut).down, 1];
 }
 
 const BINDINGS: KernelSpec["bindings"] = {
@@ -56,6 +66,7 @@ const BINDINGS: KernelSpec["bindings"] = {
 };
 
 function sourceOf(format: FormatName, cut: TileCut): string {
-  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + GROUPS_WGSL + EXPERTS_WGSL +
+  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + CHUNKS_WGSL + GROUPS_WGSL +
+    EXPERTS_WGSL +
     tileWgsl(cut) + pairs;
 }

@@ -9,11 +9,14 @@ struct Tile {
   list: u32, // where its pairs are in `groups`
 }
 
+// The index-th of this chunk.
 fn find_tile(index: u32) -> Tile {
-  if (index >= groups[0]) { return Tile(); }
-  let tile = tiles_at(index);
-  let expert = groups[tile];
-  return Tile(expert, groups[tile + 2u], pairs_at(expert) + groups[tile + 1u]);
+  var tile = index;
+  if (sizes.chunk > 0u) { tile += groups[sizes.chunk - 1u]; }
+  if (tile >= groups[sizes.chunk]) { return Tile(); }
+  let at = tiles_at(tile);
+  let expert = groups[at];
+  return Tile(expert, groups[at + 2u], pairs_at(expert) + groups[at + 1u]);
 }
 
 // Pairs past `count` repeat the last one and are not stored.

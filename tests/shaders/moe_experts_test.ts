@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { NONE } from "../../shaders/common/step.ts";
+import { NONE, STEP } from "../../shaders/common/step.ts";
 import { type TileCut, tileCut } from "../../shaders/common/tile.ts";
+import { chunkSizes } from "../../shaders/moe_experts/chunks.ts";
 import {
   downTiles,
   downTilesGrid,
@@ -15,6 +16,7 @@ import {
   groupTiles,
   mostTiles,
   TILE_PAIRS,
+  tileGridOffset,
 } from "../../shaders/moe_experts/groups.ts";
 import { type ExpertShape, expertSizes } from "../../shaders/moe_experts/moe_experts.ts";
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
@@ -35,13 +37,15 @@ function chosen(rows: number, { experts, topK }: { experts: number; topK: number
   return ids;
 }
 
-/** The `groups` buffer of these ids. */
+/** The `groups` buffer of these ids, for a pool of one chunk unless said. */
 async function group(
   shape: ExpertShape,
   ids: Uint32Array<ArrayBuffer>,
   table: Uint32Array<ArrayBuffer>,
+  { chunks = [{ firstSlot: 0, slots: 1000 }], stopped = 0 } = {},
 ): Promise<Uint32Array<ArrayBuffer>> {
   const { step } = stepBuffers([{ rows: ids.length / shape.topK }]);
+  step[STEP.stopped] = stopped;
   const sizes = Uint32Array.from(expertSizes(shape));
   const out = { out: groupBytes(shape) / 4 };
   const counted = await runKernel(
@@ -51,11 +55,20 @@ async function group(
   );
   const tiled = await runKernel(
     groupTiles(),
-    { step, table, groups: counted.groups!, sizes },
+    {
+      step,
+      table,
+      groups: counted.groups!,
+      sizes,
+      pool: Uint32Array.from(chunkSizes({ ...shape, groups: { gateUp: 3, down: 5 } }, chunks)),
+    },
     [1, 1, 1],
   );
   return new Uint32Array(tiled.groups!.buffer);
 }
+
+/** Words of `groups` before the counts. */
+const HEAD = 9 * 64;
 
 const SHAPE: Omit<ExpertShape, keyof GroupShape> = {
   format: "fp8",
@@ -76,15 +89,16 @@ Deno.test("groupPairs() and groupTiles() list the pairs of each expert in order 
     const groups = await group(shape, ids, table);
     const tiles: number[][] = [];
     for (let t = 0; t < groups[0]!; t++) {
-      const at = 1 + experts + 3 * t;
+      const at = HEAD + experts + 3 * t;
       tiles.push([...groups.subarray(at, at + 3)]);
     }
     const want: number[][] = [];
-    const firstPair = 1 + experts + 3 * (experts + Math.floor(shape.maxRows * topK / TILE_PAIRS));
+    const firstPair = HEAD + experts +
+      3 * (experts + Math.floor(shape.maxRows * topK / TILE_PAIRS));
     for (let expert = 0; expert < experts; expert++) {
       const pairs = [...ids.keys()].filter((pair) => ids[pair] === expert);
       const list = firstPair + expert * shape.maxRows;
-      assertEquals(groups[1 + expert], pairs.length);
+      assertEquals(groups[HEAD + expert], pairs.length);
       assertEquals([...groups.subarray(list, list + pairs.length)], pairs);
       for (let i = 0; i < pairs.length && table[expert] !== NONE; i += TILE_PAIRS) {
         want.push([expert, i, Math.min(TILE_PAIRS, pairs.length - i)]);
@@ -92,6 +106,33 @@ Deno.test("groupPairs() and groupTiles() list the pairs of each expert in order 
     }
     assertEquals(tiles, want);
     assertEquals(tiles.length <= mostTiles(shape, rows), true);
+  }
+});
+
+Deno.test("groupTiles() puts the tiles of each chunk side by side and counts their workgroups, none in a step that was stopped", async () => {
+  const shape = { ...SHAPE, experts: 5, topK: 1, maxRows: 40 };
+  // 18 rows for expert 1, one for each other.
+  const ids = Uint32Array.from({ length: 22 }, (_, row) => row < 18 ? 1 : [0, 2, 3, 4][row - 18]!);
+  const table = Uint32Array.of(3, 4, NONE, 0, 6);
+  const chunks = [{ firstSlot: 0, slots: 4 }, { firstSlot: 4, slots: 2 }, {
+    firstSlot: 6,
+    slots: 1,
+  }];
+  for (const stopped of [0, 2]) {
+    const groups = await group(shape, ids, table, { chunks, stopped });
+    assertEquals([...groups.subarray(0, 3)], stopped ? [0, 0, 0] : [2, 4, 5]);
+    const counts = stopped ? [0, 0, 0] : [2, 2, 1];
+    for (const [chunk, tiles] of counts.entries()) {
+      for (const [op, along] of [["gateUp", 3], ["down", 5]] as const) {
+        const at = tileGridOffset(chunk, op) / 4;
+        assertEquals([...groups.subarray(at, at + 3)], [tiles, along, 1]);
+      }
+      assertEquals(tiles <= mostTiles({ ...shape, ...chunks[chunk]! }, 22), true);
+    }
+    if (stopped) continue;
+    const first = HEAD + shape.experts;
+    const experts = [0, 1, 2, 3, 4].map((tile) => groups[first + 3 * tile]);
+    assertEquals(experts, [0, 3, 1, 1, 4]);
   }
 });
 
@@ -160,13 +201,14 @@ Deno.test("gateUpTiles() and downTiles() match naive at the real sizes", async (
 });
 
 Deno.test("the experts' kernels leave pairs of other chunks and of no slot alone", async () => {
-  const shape = { ...SHAPE, experts: 6, topK: 1, maxRows: 6, firstSlot: 2, slots: 2 };
+  const shape = { ...SHAPE, experts: 6, topK: 1, maxRows: 6, firstSlot: 2, slots: 2, chunk: 1 };
+  const chunks = [0, 2, 4].map((firstSlot) => ({ firstSlot, slots: 2 }));
   const table = Uint32Array.of(1, 2, NONE, 3, 4, 0);
   const ids = Uint32Array.of(0, 1, 2, 3, 4, 5);
   const { step } = stepBuffers([{ rows: 6 }]);
   const codes = new Uint32Array(2048);
   const sizes = Uint32Array.from(expertSizes(shape));
-  const groups = await group(shape, ids, table);
+  const groups = await group(shape, ids, table, { chunks });
   const common = { step, table, codes, scales: codes, sizes, x: pattern(6 * 16) };
   const out = { out: 6 * 16 };
   const [cut] = CUTS;
