@@ -1,5 +1,5 @@
 /** Benchmarks of the routed experts. @module */
-import { addExperts, type MoeParts, moeScratch } from "../../runtime/model/moe.ts";
+import { addExperts, moeIdStride, type MoeParts, moeScratch } from "../../runtime/model/moe.ts";
 import { DECODE_ROWS, type Matrix } from "../../runtime/model/parts.ts";
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { expertLayout, type ExpertPart } from "../../shaders/common/expert_layout.ts";
@@ -13,6 +13,8 @@ import type { KernelCase } from "./kernel_case.ts";
 
 /** Codes have a deviation of 130. */
 const SCALE = 1e-4;
+/** Times that a row chooses other experts before it comes back to the first. */
+const MOST_COPIES = 4;
 
 /** Sizes of one layer's experts. */
 type ExpertsShape = Record<"hidden" | "dff" | "topK" | "experts", number>;
@@ -26,6 +28,8 @@ export function expertsCase(sizes: ExpertsShape, rows: number): KernelCase {
   const layout = expertLayout({ hidden, dff, format: "fp8" });
   const used = Math.min(experts, rows * topK) + 1;
   const ranks = topK + 1;
+  // One row after another, each with experts of its own.
+  const copies = rows === 1 ? Math.max(1, Math.min(MOST_COPIES, Math.floor(experts / topK))) : 1;
   return {
     name: `experts [${dff}, ${hidden}] fp8, ${topK} and the shared, ${rows} ${
       rows === 1 ? "row" : "rows"
@@ -35,24 +39,49 @@ export function expertsCase(sizes: ExpertsShape, rows: number): KernelCase {
     limit: rows > DECODE_ROWS ? "flops" : "bytes",
     place(bench) {
       const slot = slotWords(layout);
-      const pool = new Uint32Array((experts + 1) * layout.stride / 4);
-      for (let i = 0; i <= experts; i++) pool.set(slot, i * slot.length);
       // The shared expert's id is the last.
-      const ids = Uint32Array.from({ length: rows * ranks }, (_, i) => {
-        const [row, rank] = [Math.floor(i / ranks), i % ranks];
-        return rank === topK ? experts : (row * topK + rank) % experts;
-      });
+      const idsOf = (copy: number) =>
+        Uint32Array.from({ length: rows * ranks }, (_, i) => {
+          const [row, rank] = [Math.floor(i / ranks) + copy, i % ranks];
+          return rank === topK ? experts : (row * topK + rank) % experts;
+        });
+      const ids = Array.from({ length: copies }, (_, copy) => idsOf(copy));
       const x = pattern(rows * hidden, 4);
       const program = bench.program();
-      const parts = expertParts(bench, { ...sizes, rows }, { pool, ids, x });
-      addExperts(program, rows > DECODE_ROWS ? "prefill" : "decode", parts);
+      const parts = expertParts(bench, { ...sizes, rows }, { slot, ids, x });
+      for (let layer = 0; layer < copies; layer++) {
+        addExperts(program, rows > DECODE_ROWS ? "prefill" : "decode", { ...parts, layer });
+      }
       const indices = Array.from({ length: 8 }, (_, i) => i * 977 % hidden);
       const want = expertOutputs(layout, slot, x.subarray(0, hidden), indices);
       const length = rows * ranks * hidden;
       const check = { output: parts.scratch.expertOut!, length, indices, want };
-      return { program, shape: { rows, segments: 1, headRows: 1, maxContext: rows }, check };
+      return {
+        program,
+        copies,
+        shape: { rows, segments: 1, headRows: 1, maxContext: rows },
+        check,
+      };
     },
   };
+}
+
+/** So many slots in buffers that can be bound, as the engine cuts a pool. */
+function placeSlots(
+  bench: Bench,
+  slot: Uint32Array<ArrayBuffer>,
+  count: number,
+): MoeParts["weights"]["pool"]["chunks"] {
+  const most = Math.floor(bench.gpu.maxBinding / slot.byteLength);
+  const chunks: MoeParts["weights"]["pool"]["chunks"][number][] = [];
+  for (let firstSlot = 0; firstSlot < count; firstSlot += most) {
+    const slots = Math.min(most, count - firstSlot);
+    const words = new Uint32Array(slots * slot.length);
+    for (let i = 0; i < slots; i++) words.set(slot, i * slot.length);
+    chunks.push({ firstSlot, slots, buffer: bench.place(words) });
+    bench.gpu.device.queue.submit([]); // or the queue would keep all of them
+  }
+  return chunks;
 }
 
 function slotWords(layout: ReturnType<typeof expertLayout>): Uint32Array<ArrayBuffer> {
@@ -67,19 +96,24 @@ function slotWords(layout: ReturnType<typeof expertLayout>): Uint32Array<ArrayBu
 function expertParts(
   bench: Bench,
   { hidden, dff, topK, experts, rows }: ExpertsShape & { readonly rows: number },
-  { pool, ids, x }: {
-    readonly pool: Uint32Array<ArrayBuffer>;
-    readonly ids: Uint32Array<ArrayBuffer>;
+  { slot, ids, x }: {
+    /** What every slot holds. */
+    readonly slot: Uint32Array<ArrayBuffer>;
+    /** Of each copy. */
+    readonly ids: readonly Uint32Array<ArrayBuffer>[];
     readonly x: Float32Array<ArrayBuffer>;
   },
 ): MoeParts {
-  const sizes = { hidden, experts, topK, dff, sharedDff: dff, layers: 1 };
+  const sizes = { hidden, experts, topK, dff, sharedDff: dff, layers: ids.length };
   const scratch = Object.fromEntries(
     Object.entries(moeScratch(sizes, rows)).map(([name, bytes]) => [name, bench.place(bytes)]),
   );
-  bench.gpu.device.queue.writeBuffer(scratch.ids!, 0, ids);
+  ids.forEach((own, copy) => {
+    const offset = 4 * copy * moeIdStride(sizes, rows);
+    bench.gpu.device.queue.writeBuffer(scratch.ids!, offset, own);
+  });
   const table = bench.place(Uint32Array.from({ length: experts + 1 }, (_, i) => i));
-  const chunks = [{ firstSlot: 0, slots: experts + 1, buffer: bench.place(pool) }];
+  const chunks = placeSlots(bench, slot, experts + 1);
   const none: Matrix = { format: "fp8", n: 0, k: 0, scaleRows: 128, slices: [] };
   const { step } = stepBuffers([{ rows }]);
   // Keeps the outputs of few rows apart, too, where they are checked.

@@ -21,6 +21,8 @@ export const MATRICES = {
 
 /** The experts of one of its layers, fewer than there are: as many as fit a binding. */
 export const EXPERTS = { hidden: 2048, dff: 512, topK: 8, experts: 39 };
+/** As many as there are. */
+export const ALL_EXPERTS = 256;
 const DELTA = { keyHeads: 16, valueHeads: 32, keyDim: 128, valueDim: 128 };
 const HEADS = { heads: 16, kvHeads: 2, headDim: 256 };
 

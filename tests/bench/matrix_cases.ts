@@ -17,7 +17,7 @@ export interface MatrixShape {
 }
 
 /** Bytes that a decode step reads before it comes back to a matrix; the last copy is the one that is checked. */
-const BETWEEN_BYTES = 48 * 2 ** 20;
+const BETWEEN_BYTES = 128 * 2 ** 20;
 const MOST_COPIES = 32;
 /** Outputs of a product that the CPU computes too. */
 const CHECKED = 48;

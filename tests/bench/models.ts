@@ -1,5 +1,4 @@
 /** The models' part of the benchmark: verify against plain loops, then time decode, contexts, prefill and batches. @module */
-import type { Derived } from "../../runtime/forecast/derived.ts";
 import { snapshotSubject } from "../../runtime/forecast/subject.ts";
 import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
@@ -8,11 +7,12 @@ import { openSnapshot } from "../../weights/mod.ts";
 import { complete, greedy, openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
 import type { AloneKernels } from "./alone.ts";
 import type { Checkpoint } from "./checkpoints.ts";
+import { type DecodeResult, timeDecode } from "./decode_rounds.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
-import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
+import { isFigure, type LeftOut, type Measured, repeated } from "./timing.ts";
 import { type Predictor, predictor } from "./predicted.ts";
-import { headSeconds, kernelSeconds, weightBytesOfToken } from "./traffic.ts";
+import { weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";
 
 /** How a model did. All rates are tokens a second. */
@@ -21,6 +21,8 @@ export interface ModelResult {
   /** Largest difference of a log-probability from the plain loops. */
   readonly error: number;
   readonly dispatchesPerToken: number;
+  /** What `plan` counts of them. */
+  readonly predictedDispatches: number;
   readonly weightBytesPerToken: number;
   readonly decode: DecodeResult;
   readonly contexts: readonly Row[];
@@ -35,24 +37,6 @@ export interface Row {
   readonly rate: Measured;
   /** What `plan` predicts. */
   readonly predicted: number;
-}
-
-/** One sequence with next to no context. */
-export interface DecodeResult extends Figure {
-  /** What `plan` predicts, with its formula. */
-  readonly predicted: Derived;
-  /** Bytes of weights a second. */
-  readonly weights: number;
-  /** That over the rates of the kernels that only read and only copy, in turn with it. */
-  readonly ofRead: number;
-  readonly ofCopy: number;
-  /** Of the kernels of a token by themselves, in turn with it; only for matrices of 35B-A3B. */
-  readonly alone?: {
-    /** Their time over that of a token. */
-    readonly share: number;
-    /** Seconds of the head. */
-    readonly head: number;
-  };
 }
 
 /** What measuring a model takes beside it. */
@@ -131,6 +115,7 @@ async function timeModel(
     decode: { ...decode, predicted: predicted.decode(1, 0) },
     ...await timeRows(workload, options, { predicted, longest: plan.contextLength }),
     dispatchesPerToken: await workload.dispatches(),
+    predictedDispatches: predicted.dispatches,
     weightBytesPerToken: weights,
   };
 }
@@ -163,37 +148,6 @@ async function timeRows(
     batches!.push({ size, rate, predicted: predicted.decode(size, 0).value });
   }
   return { contexts: contexts!, prompts: prompts!, batches: batches! };
-}
-
-/** Each run decodes, then times the kernels by themselves: whoever else uses the machine slows both. */
-async function timeDecode(
-  workload: Workload,
-  { runs, alone, weights, config, realSizes }: {
-    readonly runs: number;
-    readonly alone: AloneKernels;
-    readonly weights: number;
-    readonly config: ModelConfig;
-    readonly realSizes: boolean;
-  },
-): Promise<Omit<DecodeResult, "predicted">> {
-  const rounds: { rate: number; share: number; head: number; read: number; copy: number }[] = [];
-  for (let run = 0; run < runs; run++) {
-    const rate = await workload.decode(1);
-    const { seconds, read, copy } = await alone.round();
-    const share = rate * kernelSeconds(seconds, config);
-    rounds.push({ rate, share, head: headSeconds(seconds, config), read, copy });
-  }
-  const middle = (value: (round: typeof rounds[number]) => number) => median(rounds.map(value));
-  return {
-    value: middle(({ rate }) => rate),
-    runs,
-    weights: weights * middle(({ rate }) => rate),
-    ofRead: middle(({ rate, read }) => weights * rate / read),
-    ofCopy: middle(({ rate, copy }) => weights * rate / copy),
-    ...(realSizes && {
-      alone: { share: middle(({ share }) => share), head: middle(({ head }) => head) },
-    }),
-  };
 }
 
 function mostSequences(options: BenchOptions): number {

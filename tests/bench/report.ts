@@ -2,6 +2,7 @@
 import { besideMeasured } from "../../runtime/forecast/predict.ts";
 import type { KernelResult } from "./kernel_case.ts";
 import type { KernelReport } from "./kernels.ts";
+import type { DecodeResult } from "./decode_rounds.ts";
 import type { ModelResult, Row } from "./models.ts";
 import type { PagingResult } from "./paging.ts";
 import type { StartResult } from "./startup.ts";
@@ -25,22 +26,33 @@ export function ceilingLine({ read, copy, fma }: KernelReport): string {
 
 /** One model's lines. */
 export function modelLines(result: ModelResult): string {
-  const { name, error, decode, weightBytesPerToken, dispatchesPerToken } = result;
+  const { name, error, decode, weightBytesPerToken } = result;
+  const { dispatchesPerToken, predictedDispatches } = result;
   const ratios = [
     `${digits(decode.weights / 1e9)} GB/s of weights`,
     `${percent(decode.ofCopy)} of copy`,
     `${percent(decode.ofRead)} of read`,
-    ...(decode.alone ? [`kernels alone ${percent(decode.alone.share)} of the time`] : []),
+    ...(decode.alone ? [aloneText(decode.alone)] : []),
   ];
   return [
     `${name} (log-probabilities within ${error.toExponential(1)})`,
     `  decode ${digits(decode.value)} tokens/s, median of ${decode.runs}: ${ratios.join(", ")}`,
     `  ${besideMeasured(decode.predicted, decode.value)}`,
-    `  ${dispatchesPerToken} dispatches and ${digits(weightBytesPerToken / 1e6)} MB a token`,
+    `  ${dispatchesPerToken} dispatches (predicted ${predictedDispatches}) and ${
+      digits(weightBytesPerToken / 1e6)
+    } MB a token`,
     ...rows("decode after", "tokens", result.contexts),
     ...rows("prefill of", "tokens", result.prompts),
     ...rows("decode of", "sequences", result.batches),
   ].join("\n");
+}
+
+/** How much of a token's time its matrices take by themselves. */
+function aloneText({ share, ofPool, ofCpu }: NonNullable<DecodeResult["alone"]>): string {
+  const cpu = ofCpu === null ? "" : `${percent(ofCpu)} by processor time, `;
+  return `kernels alone ${percent(share)} of the time (${cpu}${
+    percent(ofPool)
+  } with the experts in the engine's buffers)`;
 }
 
 /** A model under several budgets, line by line. */

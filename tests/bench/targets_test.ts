@@ -15,7 +15,7 @@ const MODEL: Measurements["models"][number] = {
     weights: 1,
     ofRead: 1,
     ofCopy: 1,
-    alone: { share: 0.75, head: 0.02 },
+    alone: { share: 0.75, ofPool: 0.8, ofCpu: null, head: 0.02 },
   },
   prompts: [row(128, 20), row(512, 40)],
   batches: [row(1, 10), row(8, 24)],

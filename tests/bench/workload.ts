@@ -2,12 +2,13 @@
 import type { OpenedEngine } from "../../runtime/open.ts";
 import { complete, greedy } from "../engine_fixture.ts";
 import { integers } from "../pattern.ts";
+import { cpuSeconds } from "./cpu_time.ts";
 import { decodeRate } from "./timing.ts";
 
 /** Tokens of the prompts before decoding without a context. */
 const SHORT_PROMPT = 8;
 /** Decoding is timed for so long, within bounds. */
-const DECODE_MS = 1500;
+const DECODE_MS = 1000;
 const FEWEST_STEPS = 6;
 const MOST_STEPS = 256;
 
@@ -32,6 +33,21 @@ export class Workload {
     const fitting = Math.round(DECODE_MS / 1000 * rate / sequences);
     this.#steps.set(sequences, Math.max(FEWEST_STEPS, Math.min(MOST_STEPS, fitting)));
     return fitting > 2 * FEWEST_STEPS ? await this.decode(sequences) : rate;
+  }
+
+  /** The processor time of a token of one sequence, after `decode(1)`; null where that cannot be told. */
+  async decodeWithCpu(): Promise<{ readonly rate: number; readonly cpuSeconds: number | null }> {
+    const steps = this.#steps.get(1) ?? FEWEST_STEPS;
+    const [times, cpu]: [number[], (number | null)[]] = [[], []];
+    await this.#run(this.#tokens(SHORT_PROMPT), 2 + steps, () => {
+      times.push(performance.now());
+      cpu.push(cpuSeconds());
+    });
+    const [from, to] = [cpu[1]!, cpu.at(-1)!];
+    return {
+      rate: decodeRate([times]),
+      cpuSeconds: from === null || to === null ? null : (to - from) / (cpu.length - 2),
+    };
   }
 
   /**
