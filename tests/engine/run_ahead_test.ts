@@ -69,7 +69,7 @@ class NumberTokens extends MockTokens {
 }
 
 class NumberText extends MockText {
-  override readonly tokenizer = new NumberTokens();
+  override readonly vocabulary = new NumberTokens();
 }
 
 type Ask = (engine: OpenedEngine, prompt: readonly number[], changes: object) => Promise<{
