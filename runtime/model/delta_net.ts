@@ -130,10 +130,11 @@ function addShortSegments(
     squares: norm?.squares ?? x,
   };
   const grid = deltaStepGrid(shape);
-  const { epsilon } = shape;
-  program.add(deltaStep(sizes, { fewestRows: 1, mostRows: 1, epsilon }), buffers, grid);
+  const { broadcast } = tileCut(program.kernels);
+  const options = { epsilon: shape.epsilon, broadcast };
+  program.add(deltaStep(sizes, { fewestRows: 1, mostRows: 1, ...options }), buffers, grid);
   program.add(
-    deltaStep(sizes, { fewestRows: 2, mostRows: DECODE_ROWS, epsilon }),
+    deltaStep(sizes, { fewestRows: 2, mostRows: DECODE_ROWS, ...options }),
     buffers,
     (step) => step.rows > step.segments ? grid(step) : [0, 0, 0],
   );

@@ -6,6 +6,7 @@ import { STEP_WGSL } from "../common/step.ts";
 import { DELTA_GATES_WGSL } from "../delta_prepare/gates.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import source from "./delta_step.wgsl" with { type: "text" };
+import broadcasting from "./delta_step_broadcast.wgsl" with { type: "text" };
 import inputs from "./step_inputs.wgsl" with { type: "text" };
 import { checkDeltaSizes, deltaConstants, type DeltaSizes } from "./sizes.ts";
 
@@ -25,6 +26,13 @@ export interface DeltaStepRange {
   readonly mostRows: number;
 }
 
+/** What an instance does beside that. */
+export interface DeltaStepOptions extends DeltaStepRange {
+  readonly epsilon: number;
+  /** Of a `TileCut`: for segments of one row, few threads tell each other what all need, instead of waiting for each other. */
+  readonly broadcast: boolean;
+}
+
 /**
  * Segments of `fewestRows` to `mostRows` rows, either both 1 or both more: `out` is the mixer's output before its last
  * projection. Those of several rows come with their convolution done. Shapes are in the WGSL file. A row has the same bits
@@ -33,7 +41,7 @@ export interface DeltaStepRange {
  */
 export function deltaStep(
   sizes: DeltaStepSizes,
-  { fewestRows, mostRows, epsilon }: DeltaStepRange & { readonly epsilon: number },
+  { fewestRows, mostRows, epsilon, broadcast }: DeltaStepOptions,
 ): KernelSpec {
   checkDeltaSizes(sizes);
   const { keyDim, valueDim, hidden, convKernel, norm } = sizes;
@@ -43,11 +51,12 @@ export function deltaStep(
         `expected a multiple of ${UNIT} and 2 to 4`,
     );
   }
-  const threads = keyDim * valueDim / 64;
+  const broadcasts = broadcast && mostRows === 1 && valueDim >= 32;
+  const parts = keyDim * valueDim / 64;
   return {
-    name: "delta_step",
+    name: broadcasts ? "delta_step_broadcast" : "delta_step",
     source: STEP_WGSL + SILU_WGSL + DELTA_GATES_WGSL + FORMATS.bf16.snippet + CONV_RING_WGSL +
-      inputs + source,
+      inputs + (broadcasts ? broadcasting : source),
     bindings: {
       step: "read",
       segments: "read",
@@ -73,9 +82,9 @@ export function deltaStep(
       PARTS: norm?.parts ?? 0,
       SCALED_ROWS: norm?.mostRows ?? 0,
       TAPS: convKernel,
-      THREADS: threads,
+      GATE_PARTS: parts,
       INPUTS: (2 * keyDim + valueDim) / 4,
-      STRIPES: Math.min(8, threads),
+      ...(broadcasts ? { THREADS: 8 } : { THREADS: parts, STRIPES: Math.min(8, parts) }),
     },
   };
 }

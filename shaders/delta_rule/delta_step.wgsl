@@ -23,6 +23,7 @@ override EPSILON: f32;
 override FEWEST_ROWS: u32; // of a segment: others are left to another instance of this kernel,
 override MOST_ROWS: u32;   // or to the chunked ones
 override THREADS: u32;   // KEY_DIM VALUE_DIM / 64
+override GATE_PARTS: u32; // the same: parts in which the gates are added up
 override INPUTS: u32;    // (2 KEY_DIM + VALUE_DIM) / 4
 override STRIPES: u32;   // threads that add up the gates: at most THREADS
 

@@ -51,18 +51,23 @@ fn convolve(segment: Segment, quad: u32, owns: bool) -> vec4<f32> {
   return vec4<f32>(silu(sum.x), silu(sum.y), silu(sum.z), silu(sum.w));
 }
 
+// The place in a row of the i-th quad of the head's q, k, v.
+fn channel_quad(head: u32, i: u32) -> u32 {
+  let quads = KEY_DIM / 4u;
+  if (i >= 2u * quads) { return (2u * KEY_HEADS - 2u) * quads + head * (VALUE_DIM / 4u) + i; } // v
+  let key_head = head / (VALUE_HEADS / KEY_HEADS);
+  return key_head * quads + i + select(0u, (KEY_HEADS - 1u) * quads, i >= quads);              // q, k
+}
+
 // Puts the head's q, k, v of a row where all threads find them.
 fn load_inputs(segment: Segment, row: u32, head: u32, thread: u32) {
   let heads = VALUE_HEADS / KEY_HEADS; // that share a key
-  let quads = KEY_DIM / 4u;
   for (var i = thread; i < INPUTS; i += THREADS) {
-    var quad = head / heads * quads + i;                                                    // q
-    if (i >= quads) { quad += KEY_HEADS * quads - quads; }                                  // k
-    if (i >= 2u * quads) { quad = (2u * KEY_HEADS - 2u) * quads + head * (VALUE_DIM / 4u) + i; } // v
+    let quad = channel_quad(head, i);
     if (MOST_ROWS > 1u) {
       inputs[i] = convolved[row * channel_quads() + quad];
     } else {
-      inputs[i] = convolve(segment, quad, i >= 2u * quads || head % heads == 0u);
+      inputs[i] = convolve(segment, quad, i >= KEY_DIM / 2u || head % heads == 0u);
     }
   }
 }
@@ -72,11 +77,11 @@ fn is_scaled() -> bool {
   return PARTS > 0u && step.rows <= SCALED_ROWS;
 }
 
-// This thread's part of the head's b and a, and of the squares of x.
-fn gate_part(row: u32, head: u32, thread: u32) -> vec3<f32> {
+// Part number `index` of the head's b and a, and of the squares of x.
+fn gate_part(row: u32, head: u32, index: u32) -> vec3<f32> {
   let units = HIDDEN / 16u;
   var part = vec3<f32>();
-  for (var unit = thread; unit < units; unit += THREADS) {
+  for (var unit = index; unit < units; unit += GATE_PARTS) {
     let at = (row * units + unit) * 4u;
     let input = Unit(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
     part += vec3<f32>(
@@ -85,7 +90,7 @@ fn gate_part(row: u32, head: u32, thread: u32) -> vec3<f32> {
       0.0);
   }
   if (is_scaled()) {
-    for (var i = thread; i < PARTS; i += THREADS) { part.z += squares[row * PARTS + i]; }
+    for (var i = index; i < PARTS; i += GATE_PARTS) { part.z += squares[row * PARTS + i]; }
   }
   return part;
 }

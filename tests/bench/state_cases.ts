@@ -51,7 +51,9 @@ export function deltaStepCase(sizes: DeltaSizes, sequences: number): KernelCase 
       );
       const { channels } = widths(sizes);
       const program = bench.program();
-      program.add(deltaStep(given.sizes, { fewestRows: 1, mostRows: 1, epsilon: EPSILON }), {
+      const { broadcast } = tileCut(program.kernels);
+      const options = { fewestRows: 1, mostRows: 1, epsilon: EPSILON, broadcast };
+      program.add(deltaStep(given.sizes, options), {
         step: bench.place(step),
         segments: bench.place(segments),
         ...inputs,

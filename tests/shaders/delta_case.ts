@@ -130,9 +130,10 @@ export function stepInputs(c: DeltaCase): {
 export async function runStep(
   list: readonly TestSegment[],
   c: DeltaCase,
-  { state, mostRows = 16, squares }: {
+  { state, mostRows = 16, broadcast = false, squares }: {
     readonly state: Words;
     readonly mostRows?: number;
+    readonly broadcast?: boolean;
     /** [rows, parts], where b and a are of an input that is not yet normed. */
     readonly squares?: Words;
   },
@@ -155,7 +156,7 @@ export async function runStep(
   let got: Record<string, Words> = { state: state.slice(), conv_state };
   for (const range of [{ fewestRows: 1, mostRows: 1 }, { fewestRows: 2, mostRows }]) {
     got = await runKernel(
-      deltaStep({ ...sizes, ...norm }, { ...range, epsilon: EPSILON }),
+      deltaStep({ ...sizes, ...norm }, { ...range, epsilon: EPSILON, broadcast }),
       {
         ...buffers,
         ...{ step, segments, convolved: convolved!, squares: squares ?? state, out },
