@@ -49,18 +49,14 @@ export class AloneKernels {
     this.#placed = placed;
   }
 
-  /** @throws {Error} if a kernel's output is not what the CPU computes */
-  static async open(): Promise<AloneKernels> {
+  /**
+   * With the matrices of 35B-A3B, or without any kernel to compare with.
+   * @throws {Error} if a kernel's output is not what the CPU computes
+   */
+  static async open(matrices: boolean): Promise<AloneKernels> {
     const bench = await Bench.open(1);
-    const cases: [AloneName | "pool", KernelCase][] = [
-      ["experts", expertsCase(EXPERTS, 1)],
-      ["pool", expertsCase({ ...EXPERTS, experts: ALL_EXPERTS }, 1)],
-    ];
-    for (const [name, matrix] of Object.entries(MATRICES)) {
-      if (name !== "wide") cases.push([name as AloneName, matmulCase(matrix, 1)]);
-    }
     const placed = new Map<AloneName | "pool", Placed>();
-    for (const [name, kernel] of cases) {
+    for (const [name, kernel] of matrices ? cases() : []) {
       const place = kernel.place(bench);
       await verifyCase(bench, kernel.name, place);
       const { seconds } = await bench.share(place.program, place.shape, 1);
@@ -74,12 +70,12 @@ export class AloneKernels {
     return this.#bench.gpu;
   }
 
-  /** Times each of them once. */
-  async round(): Promise<AloneRound> {
+  /** Times each of them once; nothing but reading and copying where they are not of interest. */
+  async round(matrices: boolean): Promise<AloneRound> {
     const seconds: Partial<Record<AloneName | "pool", number>> = {};
     const cpu: Partial<Record<AloneName | "pool", number>> = {};
     let knowsCpu = true;
-    for (const [name, { program, shape, repeats, copies = 1 }] of this.#placed) {
+    for (const [name, { program, shape, repeats, copies = 1 }] of matrices ? this.#placed : []) {
       const share: Share = await this.#bench.share(program, shape, repeats);
       seconds[name] = share.seconds / copies;
       knowsCpu &&= share.cpuSeconds !== null;
@@ -98,4 +94,13 @@ export class AloneKernels {
   close(): Promise<void> {
     return this.#bench.close();
   }
+}
+
+function cases(): [AloneName | "pool", KernelCase][] {
+  return [
+    ["experts", expertsCase(EXPERTS, 1)],
+    ["pool", expertsCase({ ...EXPERTS, experts: ALL_EXPERTS }, 1)],
+    ...Object.entries(MATRICES).filter(([name]) => name !== "wide")
+      .map(([name, matrix]): [AloneName, KernelCase] => [name as AloneName, matmulCase(matrix, 1)]),
+  ];
 }

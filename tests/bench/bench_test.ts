@@ -1,4 +1,4 @@
-import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { inventory, tensorBytes } from "../../runtime/synth/inventory.ts";
 import { MEMBERS } from "../../runtime/synth/members.ts";
 import { OptionError } from "../../runtime/options.ts";
@@ -7,7 +7,7 @@ import { checkpoints, firstOfKind } from "./checkpoints.ts";
 import { MATRICES } from "./kernels.ts";
 import { bytesOf } from "./matrix_cases.ts";
 import { parseBenchOptions } from "./options.ts";
-import { decodeRate, median, repeated } from "./timing.ts";
+import { decodeRate, isFigure, type LeftOut, median, repeated } from "./timing.ts";
 import { kernelSeconds, weightBytesOfToken } from "./traffic.ts";
 
 Deno.test("median() takes the middle, or the mean of the two", () => {
@@ -61,13 +61,25 @@ Deno.test("decodeRate() counts the steps in which every sequence decodes", () =>
 Deno.test("repeated() leaves out what takes too long, and stops when it has", async () => {
   let runs = 0;
   const once = () => Promise.resolve(++runs);
-  assertEquals(await repeated({ runs: 3, patience: 60 }, once), { value: 2, runs: 3 });
-  assertEquals(await repeated({ runs: 3, patience: 60, expected: 61.5 }, once), {
+  const limits = { runs: 3, patience: 60, until: Infinity };
+  assertEquals(await repeated(limits, once), { value: 2, runs: 3 });
+  assertEquals(await repeated({ ...limits, expected: 61.5 }, once), {
     leftOut: "would take about 62 s: --patience 62",
   });
+  const until = performance.now() + 5000;
+  const late = await repeated({ ...limits, until, expected: 30 }, once);
+  assertEquals(isFigure(late), false);
+  assertMatch(
+    (late as LeftOut).leftOut,
+    /^would take about 30 s, [45] s are left: raise --minutes$/,
+  );
+  const over = await repeated({ ...limits, until: 0 }, once);
+  assertMatch((over as LeftOut).leftOut, / 0 s are left: raise --minutes$/);
   assertEquals(runs, 3);
   const slow = () => new Promise<number>((resolve) => setTimeout(() => resolve(++runs), 5));
-  assertEquals(await repeated({ runs: 3, patience: 0.001 }, slow), { value: 4, runs: 1 });
+  assertEquals(await repeated({ ...limits, patience: 0.001 }, slow), { value: 4, runs: 1 });
+  const soon = await repeated({ ...limits, until: performance.now() + 2 }, slow);
+  assertEquals(soon, { value: 5, runs: 1 });
 });
 
 Deno.test("parseBenchOptions() reads lists with thousands, and refuses what it does not know", () => {

@@ -53,7 +53,7 @@ export async function timeDecode(
   const rounds: DecodeRound[] = [];
   let before = await workload.decodeWithCpu();
   for (let run = 0; run < Math.max(runs, LEAST_ROUNDS); run++) {
-    const kernels = await alone.round();
+    const kernels = await alone.round(realSizes);
     const after = await workload.decodeWithCpu();
     rounds.push(decodeRound(kernels, [before, after], config));
     before = after;

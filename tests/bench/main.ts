@@ -65,11 +65,12 @@ async function benchModels(
   software: boolean,
 ): Promise<ModelResult[]> {
   const results: ModelResult[] = [];
-  const alone = await AloneKernels.open();
+  const alone = await AloneKernels.open(list.some(({ realSizes }) => realSizes));
   // What a larger head changes shows where one token is decoded.
   const whole = firstOfKind(list);
   try {
     for (const checkpoint of list) {
+      if (isOver(options, checkpoint.name)) continue;
       makeCheckpoint(checkpoint, console.error);
       const parts = whole.includes(checkpoint) ? options.parts : new Set(["decode"] as const);
       const result = await runModel(checkpoint, {
@@ -89,11 +90,13 @@ async function benchModels(
 
 async function benchPaging(
   list: readonly Checkpoint[],
-  { budgets, runs }: BenchOptions,
+  options: BenchOptions,
   maxBinding: number,
 ): Promise<PagingResult[]> {
+  const { budgets, runs } = options;
   const results: PagingResult[] = [];
   for (const checkpoint of firstOfKind(list)) {
+    if (isOver(options, `paging of ${checkpoint.name}`)) continue;
     makeCheckpoint(checkpoint, console.error);
     const result = await runPaging(checkpoint, { budgets, runs, maxBinding });
     results.push(result);
@@ -102,12 +105,14 @@ async function benchPaging(
   return results;
 }
 
-async function benchStarts({ runs, startModel }: BenchOptions): Promise<StartResult[]> {
+async function benchStarts(options: BenchOptions): Promise<StartResult[]> {
+  const { runs, startModel } = options;
   const starts: Start[] = [{ name: "demo", args: [] }];
   if (startModel !== null) starts.push({ name: startModel, args: ["--model", startModel] });
   const results: StartResult[] = [];
   console.log("start of ./deploy/run serve");
   for (const start of starts) {
+    if (isOver(options, `start with ${start.name}`)) continue;
     const warm = await timeStarts(start, runs);
     console.log(startLine(warm));
     results.push(warm);
@@ -119,6 +124,13 @@ async function benchStarts({ runs, startModel }: BenchOptions): Promise<StartRes
     }
   }
   return results;
+}
+
+/** Whether the time is up; then says that `what` is left out. */
+function isOver({ until }: BenchOptions, what: string): boolean {
+  const isOver = performance.now() > until;
+  if (isOver) console.log(`${what} left out: the time is up, raise --minutes`);
+  return isOver;
 }
 
 if (import.meta.main) {

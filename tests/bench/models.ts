@@ -10,7 +10,7 @@ import type { Checkpoint } from "./checkpoints.ts";
 import { type DecodeResult, timeDecode } from "./decode_rounds.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
-import { isFigure, type LeftOut, type Measured, repeated } from "./timing.ts";
+import { type Figure, isFigure, type LeftOut, type Measured, repeated } from "./timing.ts";
 import { type Predictor, predictor } from "./predicted.ts";
 import { weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";
@@ -113,7 +113,7 @@ async function timeModel(
   const decode = await timeDecode(workload, { ...options, alone, weights, config, realSizes });
   return {
     decode: { ...decode, predicted: predicted.decode(1, 0) },
-    ...await timeRows(workload, options, { predicted, longest: plan.contextLength }),
+    ...await timeRows(workload, options, { decode, predicted, longest: plan.contextLength }),
     dispatchesPerToken: await workload.dispatches(),
     predictedDispatches: predicted.dispatches,
     weightBytesPerToken: weights,
@@ -124,7 +124,12 @@ async function timeModel(
 async function timeRows(
   workload: Workload,
   options: BenchOptions,
-  { predicted, longest }: { readonly predicted: Predictor; readonly longest: number },
+  { decode, predicted, longest }: {
+    /** What was measured of one sequence without context. */
+    readonly decode: Figure;
+    readonly predicted: Predictor;
+    readonly longest: number;
+  },
 ): Promise<Pick<ModelResult, "contexts" | "prompts" | "batches">> {
   const beyond = (tokens: number): LeftOut | null =>
     tokens + MARGIN / 2 > longest
@@ -132,10 +137,12 @@ async function timeRows(
       : null;
   const [contexts, prompts, batches]: Row[][] = [[], [], []];
   for (const size of wanted("context", options)) {
-    const rate = beyond(size) ?? await repeated(options, () => workload.decodeAfter(size));
+    const rate = size === 0 ? decode : beyond(size) ??
+      await repeated(options, () => workload.decodeAfter(size));
     contexts!.push({ size, rate, predicted: predicted.decode(1, size).value });
   }
-  let seconds = 0; // a token of the last prompt
+  // A token of the last prompt; of the first one as predicted.
+  let seconds = 1 / predicted.prefill(options.prompts[0]!).value;
   for (const size of wanted("prefill", options)) {
     const time = beyond(size) ??
       await repeated({ ...options, expected: size * seconds }, () => workload.prefill(size));
@@ -144,7 +151,10 @@ async function timeRows(
     prompts!.push({ size, rate, predicted: predicted.prefill(size).value });
   }
   for (const size of wanted("batch", options)) {
-    const rate = await repeated(options, () => workload.decode(size));
+    const expected = workload.stepsOf(size) * size / predicted.decode(size, 0).value;
+    const rate = size === 1
+      ? decode
+      : await repeated({ ...options, expected }, () => workload.decode(size));
     batches!.push({ size, rate, predicted: predicted.decode(size, 0).value });
   }
   return { contexts: contexts!, prompts: prompts!, batches: batches! };

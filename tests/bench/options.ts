@@ -35,6 +35,8 @@ export interface BenchOptions {
   readonly budgets: readonly number[];
   /** What is expected to take more seconds is left out, and said so. */
   readonly patience: number;
+  /** When all should be over: what would take longer is left out, and said so. */
+  readonly until: number;
   /** A snapshot to start the server with, beside the demo. */
   readonly startModel: string | null;
   readonly json: string | null;
@@ -53,7 +55,8 @@ bench [flags]
   --prompts LIST     prefill of so many tokens (128,512,1k,8k)
   --batches LIST     sequences that decode at once, at most 16 (1,4,8,16)
   --budgets LIST     slots as percentages of the experts (25,50,75)
-  --patience SECONDS leave out single runs that should take longer (60)
+  --patience SECONDS leave out single runs that should take longer, repeat none after it (240)
+  --minutes N        leave out what should take longer than so much in all (25)
   --start-model DIR  start the server with this snapshot, too
   --dir DIR          folder for made snapshots, kept and used again: 7 GB (a folder in /tmp)
   --json FILE        everything that was measured
@@ -69,6 +72,7 @@ const FLAGS = {
   batches: TEXT,
   budgets: TEXT,
   patience: TEXT,
+  minutes: TEXT,
   "start-model": TEXT,
   dir: TEXT,
   json: TEXT,
@@ -94,7 +98,8 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     prompts: numbers("prompts", "128,512,1k,8k", { least: 2, most: 2 ** 24 }),
     batches: numbers("batches", "1,4,8,16", { least: 1, most: 16 }),
     budgets: numbers("budgets", "25,50,75", { least: 1, most: 99 }),
-    patience: numbers("patience", "60", { least: 1, most: 1e6 })[0]!,
+    patience: numbers("patience", "240", { least: 1, most: 1e6 })[0]!,
+    until: performance.now() + 60_000 * numbers("minutes", "25", { least: 1, most: 1e5 })[0]!,
     startModel: values["start-model"] ?? null,
     json: values.json ?? null,
     svg: values.svg ?? null,

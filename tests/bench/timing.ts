@@ -27,28 +27,45 @@ export function isFigure(measured: Measured | undefined): measured is Figure {
   return measured !== undefined && "value" in measured;
 }
 
+/** How long measuring may take. */
+export interface TimeLimits {
+  /** Seconds that a single run may be expected to take, and after which none is repeated. */
+  readonly patience: number;
+  /** When all measuring should be over, on the clock of `performance`. */
+  readonly until: number;
+}
+
+/** Why a run of so many seconds is not begun now; null where it may. */
+export function reasonAgainst(
+  { patience, until }: TimeLimits,
+  expected: number,
+): LeftOut | null {
+  const about = `would take about ${expected.toFixed(0)} s`;
+  if (expected > patience) return { leftOut: `${about}: --patience ${Math.ceil(expected)}` };
+  const left = Math.max(0, (until - performance.now()) / 1000);
+  if (expected <= left && left > 0) return null;
+  return { leftOut: `${about}, ${left.toFixed(0)} s are left: raise --minutes` };
+}
+
 /**
- * The median of up to `runs` values of `once`; no further run is begun after `patience` seconds, and none at all where
- * one is expected to take longer.
+ * The median of up to `runs` values of `once`; no further run is begun after `patience` seconds or at the end of all time, and
+ * none at all where one is expected to take longer.
  */
 export async function repeated(
-  { runs, patience, expected = 0 }: {
+  { runs, patience, until, expected = 0 }: TimeLimits & {
     readonly runs: number;
-    readonly patience: number;
     /** Seconds that one run should take. */
     readonly expected?: number;
   },
   once: () => Promise<number>,
 ): Promise<Measured> {
-  if (expected > patience) {
-    return {
-      leftOut: `would take about ${expected.toFixed(0)} s: --patience ${Math.ceil(expected)}`,
-    };
-  }
+  const obstacle = reasonAgainst({ patience, until }, expected);
+  if (obstacle) return obstacle;
   const start = performance.now();
   const values: number[] = [];
   while (values.length < runs) {
-    if (values.length > 0 && performance.now() - start > patience * 1000) break;
+    const now = performance.now();
+    if (values.length > 0 && (now > until || now - start > patience * 1000)) break;
     values.push(await once());
   }
   return { value: median(values), runs: values.length };

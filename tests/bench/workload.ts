@@ -35,6 +35,11 @@ export class Workload {
     return fitting > 2 * FEWEST_STEPS ? await this.decode(sequences) : rate;
   }
 
+  /** Steps of a run that decodes so many sequences, those of their prompts among them. */
+  stepsOf(sequences: number): number {
+    return 1 + 2 * sequences + (this.#steps.get(sequences) ?? FEWEST_STEPS);
+  }
+
   /** The processor time of a token of one sequence, after `decode(1)`; null where that cannot be told. */
   async decodeWithCpu(): Promise<{ readonly rate: number; readonly cpuSeconds: number | null }> {
     const steps = this.#steps.get(1) ?? FEWEST_STEPS;
