@@ -1,5 +1,6 @@
 /** An engine of the test's own thread behind the messages that a worker would exchange. @module */
 import type { OpenedEngine } from "../../runtime/open.ts";
+import { unpackIds } from "../../runtime/packed_ids.ts";
 import type { FromWorker, ToWorker } from "../../runtime/protocol.ts";
 import type { WorkerPort } from "../../runtime/remote.ts";
 
@@ -19,7 +20,8 @@ export class LocalPort implements WorkerPort {
       case "open":
         return queueMicrotask(() => this.#say({ type: "ready", info }));
       case "generate": {
-        const { id, request } = message;
+        const { id, request: packed } = message;
+        const request = { ...packed, tokens: unpackIds(packed.tokens) };
         return core.generate(id, request, {
           event: (event) => this.#say({ type: "event", id, event }),
           fail: ({ code, message }) => this.#say({ type: "fail", id, code, message }),

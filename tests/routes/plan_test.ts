@@ -3,7 +3,7 @@ import { Planner } from "../../runtime/mod.ts";
 import { harness } from "./harness.ts";
 
 const MEASURED = {
-  rates: { read: 2e9, upload: 1e9, flops: 1e11, dispatch: 2e-5 },
+  rates: { read: 2e9, upload: 1e9, flops: 1e11, dispatch: 2e-5, kernels: null },
   maxBinding: 2 ** 27,
   software: true,
 };
