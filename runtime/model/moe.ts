@@ -121,7 +121,7 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
       weights.shared,
     );
   }
-  program.add(moeRoute(sizes), {
+  program.add(moeRoute(sizes, tileCut(program.kernels).broadcast), {
     step,
     logits,
     table: (weights.pool.host ?? weights.pool).table,

@@ -1,37 +1,13 @@
 // The TOP_K largest of each row's EXPERTS logits, best first, equal ones by lower id; weights are their softmax, which
 // is the softmax over all experts renormalised. The shared expert follows them: id EXPERTS, weight sigmoid(the last logit).
 // logits f32 [rows, EXPERTS + 1]; table u32 [EXPERTS + 1]: slot or NONE; ids u32, weights f32 [rows, TOP_K + 1].
-// One workgroup a row. A chosen expert without a slot stops the step at this layer; every row is still routed, so
+// One workgroup a row (routing.wgsl has the buffers). A chosen expert without a slot stops the step at this layer; every row is still routed, so
 // that the host finds all the ids it must bring.
-
-override EXPERTS: u32;
-override TOP_K: u32;   // at most 32
-
-// `Step` with an atomic: rows of several workgroups may stop it.
-struct RouteStep {
-  rows: u32,
-  segments: u32,
-  head_rows: u32,
-  stopped: atomic<u32>,
-}
-
-@group(0) @binding(0) var<storage, read_write> step: RouteStep;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read> stop: u32; // what `stopped` becomes: 1 + this layer
-@group(0) @binding(4) var<storage, read_write> ids: array<u32>;
-@group(0) @binding(5) var<storage, read_write> weights: array<f32>;
 
 var<workgroup> go: u32;
 var<workgroup> best_logit: array<f32, 64>;
 var<workgroup> best_id: array<u32, 64>;
 var<workgroup> chosen: array<f32, 32>;
-
-// Whether (a, id_a) comes before (b, id_b) in the ranking; NONE comes last.
-fn before(a: f32, id_a: u32, b: f32, id_b: u32) -> bool {
-  if (id_a == NONE) { return false; }
-  return id_b == NONE || a > b || (a == b && id_a < id_b);
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
