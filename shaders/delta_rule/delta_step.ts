@@ -1,5 +1,5 @@
 /** The gated delta rule row by row, with convolution, gates, normalisation and gated norm: for a few rows a segment. @module */
-import { CONV_RING_WGSL } from "../causal_conv/causal_conv.ts";
+import { CONV_RING_WGSL, CONV_TAPS_WGSL } from "../causal_conv/causal_conv.ts";
 import { FORMATS, UNIT } from "../common/formats.ts";
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
@@ -56,7 +56,7 @@ export function deltaStep(
   return {
     name: broadcasts ? "delta_step_broadcast" : "delta_step",
     source: STEP_WGSL + SILU_WGSL + DELTA_GATES_WGSL + FORMATS.bf16.snippet + CONV_RING_WGSL +
-      inputs + (broadcasts ? broadcasting : source),
+      CONV_TAPS_WGSL + inputs + (broadcasts ? broadcasting : source),
     bindings: {
       step: "read",
       segments: "read",
