@@ -263,7 +263,8 @@ export class EngineCore {
   #addToken(sequence: Sequence, sample: Sample): void {
     this.counters.generatedTokens++;
     const reason = sequence.addToken(sample, this.#limits.contextLength, performance.now());
-    if (reason) this.#finish(sequence, reason);
+    // Whoever is told of the token may have cancelled at it.
+    if (reason && !sequence.cancelled) this.#finish(sequence, reason);
   }
 
   #finish(sequence: Sequence, reason: FinishReason): void {
