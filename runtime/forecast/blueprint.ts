@@ -3,6 +3,7 @@
  * the memory plan. On a device of paper they are counted, on a real one they can be timed.
  * @module
  */
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import { expertLayout } from "../../shaders/common/expert_layout.ts";
 import { GpuSlots } from "../experts/gpu_slots.ts";
@@ -31,6 +32,8 @@ export interface BlueprintParts {
   readonly fills: boolean;
   /** One step follows another without the host. */
   readonly ahead: boolean;
+  /** Of the matrix kernels; the device's usual one unless given. */
+  readonly variant?: ProductVariant;
   /** Only these layers of the model, by their places; all unless given. */
   readonly layers?: readonly number[];
 }
@@ -53,12 +56,13 @@ const STATE_SLOTS = 2;
 export function drawModel(
   memory: GpuMemory,
   device: GPUDevice,
-  { subject: { config: whole, tensors }, choice, plan, fills, ahead, layers }: BlueprintParts,
+  { subject: { config: whole, tensors }, choice, plan, fills, ahead, layers, variant }:
+    BlueprintParts,
 ): Blueprint {
   const indices = layers ?? whole.layerKinds.map((_, index) => index);
   const layerKinds = indices.map((index) => whole.layerKinds[index]!);
   const config = { ...whole, layers: indices.length, layerKinds };
-  const kernels = new KernelCache(device);
+  const kernels = variant ? new KernelCache(device, variant) : new KernelCache(device);
   const { kv, maxSequences, head } = choice;
   const sharedInSlots = sharedHasSlot(config, tensors);
   const trunk = sketchTrunk(memory, {

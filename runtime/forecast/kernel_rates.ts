@@ -28,9 +28,10 @@ export interface KernelRates {
 export interface MatrixRates {
   /** Bytes of weights with one row. */
   readonly one: number;
-  /** Bytes of weights with two to four rows, and with up to eight; each eight more take as long again. */
+  /** Bytes of weights with two to four rows, with up to eight, and with up to sixteen. */
   readonly four: number;
   readonly eight: number;
+  readonly sixteen: number;
   /** Operations with rows enough for the kernels of prompts. */
   readonly many: number;
 }
@@ -57,7 +58,7 @@ export const FLOPS_SHARE = 0.22;
 /** Rows that an expert of a device is read for at a time, where that is not known. */
 const ANY_ROWS = 16;
 /** Rows of the steps that products are timed with. */
-export const SEVERAL = { four: 4, eight: 8 } as const;
+export const SEVERAL = { four: 4, eight: 8, sixteen: 16 } as const;
 
 /** What is assumed of a card that was never measured. */
 export function assumedRates({ bandwidth, flops, dispatch, token }: {
@@ -68,7 +69,7 @@ export function assumedRates({ bandwidth, flops, dispatch, token }: {
 }): KernelRates {
   const read = bandwidth * BANDWIDTH_SHARE;
   const compute = flops * FLOPS_SHARE;
-  const matrix = { one: read, four: read, eight: read, many: compute };
+  const matrix = { one: read, four: read, eight: read, sixteen: read, many: compute };
   return {
     narrow: matrix,
     wide: matrix,
@@ -82,11 +83,11 @@ export function assumedRates({ bandwidth, flops, dispatch, token }: {
 
 /** Seconds to multiply so many bytes of weights with `rows` rows, up to 16. */
 export function productSeconds(
-  { one, four, eight }: MatrixRates,
+  { one, four, eight, sixteen }: MatrixRates,
   bytes: number,
   rows: number,
 ): number {
   if (rows === 1) return bytes / one;
   if (rows <= SEVERAL.four) return bytes / four;
-  return bytes * Math.ceil(rows / SEVERAL.eight) / eight;
+  return bytes / (rows <= SEVERAL.eight ? eight : sixteen);
 }

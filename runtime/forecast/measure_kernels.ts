@@ -1,9 +1,9 @@
 /** Measures what the engine's kernels reach on an open device. Blocks its thread while the device works. @module */
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { planInput } from "../plan_input.ts";
 import { type KernelRates, SEVERAL } from "./kernel_rates.ts";
 import {
-  BATCH,
   CHUNK,
   leastSizes,
   PROBE_CONTEXT,
@@ -28,22 +28,33 @@ const WIDE = /^matmul_.*bf16/;
 const DELTA = /^(causal|delta|gated)/;
 const ATTENTION = /^attention/;
 
-/** Measures every rate; every buffer is freed again. @throws {Error} if the device has no room for it */
-export async function measureKernels(watch: Stopwatch): Promise<KernelRates> {
+/**
+ * Measures every rate, with the usual variant of the kernels unless another is given; every buffer is freed again.
+ * @throws {Error} if the device has no room for it
+ */
+export async function measureKernels(
+  watch: Stopwatch,
+  variant?: ProductVariant,
+): Promise<KernelRates> {
   const { gpu } = watch;
+  const probe = async <T>(subject: Subject, measure: (model: ProbeModel) => Promise<T>) =>
+    await withModel(gpu, { subject, variant }, measure);
   return {
-    ...await withModel(gpu, realSizes(gpu), (model) => measureParts(watch, model)),
-    ...await withModel(gpu, leastSizes(), (model) => measureSteps(watch, model)),
+    ...await probe(realSizes(gpu), (model) => measureParts(watch, model)),
+    ...await probe(leastSizes(), (model) => measureSteps(watch, model)),
   };
 }
 
 async function withModel<T>(
   gpu: Gpu,
-  subject: Subject,
+  { subject, variant }: {
+    readonly subject: Subject;
+    readonly variant: ProductVariant | undefined;
+  },
   measure: (model: ProbeModel) => Promise<T>,
 ): Promise<T> {
   gpu.device.pushErrorScope("out-of-memory");
-  const model = new ProbeModel(gpu, subject);
+  const model = new ProbeModel(gpu, subject, variant);
   try {
     const error = await gpu.device.popErrorScope();
     if (error) throw new Error(`Cannot time kernels: ${error.message}`);
@@ -81,36 +92,32 @@ async function measureParts(watch: Stopwatch, model: ProbeModel): Promise<Parts>
   const { gpu } = watch;
   const sizes = sizesOf(gpu, model.subject);
   const timed = (names: RegExp) => watch.seconds(model.kernels(names));
-  const chosen = (experts: number) => (experts + 1) * sizes.expert;
-  const oneRow = chosen(model.prepare({ rows: 1, segments: 1, context: PROBE_CONTEXT }));
+  const several = async (rows: number) => ({
+    distinct: model.prepare({ rows, segments: rows, context: 0 }),
+    narrow: sizes.narrow / await timed(NARROW),
+    wide: sizes.wide / await timed(WIDE),
+  });
+  const chosen = model.prepare({ rows: 1, segments: 1, context: PROBE_CONTEXT }) + 1;
   const one = {
     narrow: sizes.narrow / await timed(NARROW),
     wide: sizes.wide / await timed(WIDE),
-    experts: oneRow / await watch.seconds(model.experts()),
+    experts: chosen * sizes.expert / await watch.seconds(model.experts()),
     state: 2 * sizes.state / await timed(DELTA),
     attention: PROBE_CONTEXT * sizes.kv / await timed(ATTENTION),
   };
-  model.prepare({ rows: SEVERAL.four, segments: SEVERAL.four, context: 0 });
-  const four = {
-    narrow: sizes.narrow / await timed(NARROW),
-    wide: sizes.wide / await timed(WIDE),
-  };
-  const batch = model.prepare({ rows: BATCH, segments: BATCH, context: 0 }) + BATCH / EXPERT_TILE;
-  const eight = {
-    narrow: sizes.narrow / await timed(NARROW),
-    wide: sizes.wide / await timed(WIDE),
-    experts: batch * sizes.expert / await watch.seconds(model.experts()),
-  };
+  const [four, sixteen] = [await several(SEVERAL.four), await several(SEVERAL.sixteen)];
+  const eight = await several(SEVERAL.eight);
+  const chosenByEight = eight.distinct + SEVERAL.eight / EXPERT_TILE;
+  const byEight = chosenByEight * sizes.expert / await watch.seconds(model.experts());
   const many = await measureChunk(model, watch, sizes);
+  const matrixRates = (of: "narrow" | "wide") => ({
+    ...{ one: one[of], four: four[of], eight: eight[of], sixteen: sixteen[of] },
+    many: many[of],
+  });
   return {
-    narrow: { one: one.narrow, four: four.narrow, eight: eight.narrow, many: many.narrow },
-    wide: { one: one.wide, four: four.wide, eight: eight.wide, many: many.wide },
-    experts: {
-      one: one.experts,
-      several: eight.experts,
-      tile: EXPERT_TILE,
-      many: many.experts,
-    },
+    narrow: matrixRates("narrow"),
+    wide: matrixRates("wide"),
+    experts: { one: one.experts, several: byEight, tile: EXPERT_TILE, many: many.experts },
     delta: { step: one.state, chunk: many.delta },
     attention: { decode: one.attention, prefill: many.attention },
   };

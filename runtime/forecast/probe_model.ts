@@ -4,6 +4,7 @@
  * @module
  */
 import { packStep } from "../engine/step.ts";
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { GpuMemory } from "../gpu/memory.ts";
@@ -30,7 +31,7 @@ export interface ProbeStep {
 }
 
 /** Sequences of the largest batch. */
-export const BATCH: number = SEVERAL.eight;
+const BATCH = SEVERAL.sixteen;
 /** Rows of a step of a prompt. */
 export const CHUNK = 64;
 /** Tokens before a row where attention is timed. */
@@ -78,16 +79,17 @@ export class ProbeModel {
   #shape: StepShape = { rows: 1, segments: 1, headRows: 1, maxContext: 1 };
 
   /** Allocates everything for a mixture of experts. */
-  constructor(gpu: Gpu, subject: Subject) {
+  constructor(gpu: Gpu, subject: Subject, variant?: ProductVariant) {
     this.#gpu = gpu;
     this.subject = subject;
     const { config, config: { mlp } } = subject;
     if (mlp.kind === "dense") throw new TypeError("Cannot time experts: the model is dense");
-    const pages = BATCH * (PROBE_CONTEXT / PAGE_TOKENS + 1);
+    // One long sequence, or a page for each of many.
+    const pages = PROBE_CONTEXT / PAGE_TOKENS + BATCH;
     const choice = probeChoice(gpu);
     this.#memory = new ProbeMemory(gpu);
     this.#model = drawModel(this.#memory, gpu.device, {
-      ...{ subject: this.subject, choice, fills: false, ahead: false },
+      ...{ subject: this.subject, choice, fills: false, ahead: false, ...variant && { variant } },
       plan: {
         contextLength: choice.context!,
         expertSlots: mlp.experts,

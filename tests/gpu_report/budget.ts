@@ -22,6 +22,8 @@ export interface BudgetRun {
   /** As `serve --vram`; null: everything resident. */
   readonly budget: string | null;
   readonly residency: Residency;
+  /** Variant of the matrix kernels: that of all budgets. */
+  readonly kernels: string;
   /** Measured before; null if that failed. */
   readonly rates: Rates | null;
   /** Seconds of a step with everything resident, where that ran. */
@@ -78,6 +80,7 @@ export async function reportBudget(
     stateCacheBytes: 0,
     runAhead: null,
     residency: run.residency,
+    kernels: run.kernels,
   });
   const opened = (performance.now() - start) / 1000;
   const workload = new Workload(engine, subject.config.vocab);

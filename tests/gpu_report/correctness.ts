@@ -12,13 +12,13 @@ const CASES = ["real_heads_fp8", "tiny_fp8", "fused_bf16", "dense_yarn_fp8"] as 
 const SLOW_LENGTH = 70;
 
 /** @throws {Error} if the engine differs from transformers by more than rounding */
-export async function reportCorrectness(report: Report): Promise<void> {
+export async function reportCorrectness(report: Report, kernels: string): Promise<void> {
   const { device, software } = await openGpu();
   device.destroy();
   let broken = 0;
   for (const name of software ? CASES.slice(0, 2) : CASES) {
     const { dir, prompts } = loadOracleCase(name, software ? SLOW_LENGTH : Infinity);
-    const engine = await openTestEngine(dir, { context: null });
+    const engine = await openTestEngine(dir, { context: null, kernels });
     const results = [];
     for (const { tokens, greedy: { tokens: further } } of prompts) {
       const request = greedy(tokens, { maxTokens: further.length, promptLogprobs: 0 });

@@ -7,8 +7,22 @@ export const SECTIONS = {
   limits: "What the device does at most",
   paging: "Ways to page an expert in",
   speed: "The model",
+  peer: "Beside llama.cpp",
   questions: "Open questions",
 } as const;
+
+/** Questions that only a real GPU answers, with the part that does. */
+export const QUESTIONS = [
+  ["(a)", "features, subgroups and f16 among them", "adapter"],
+  ["(b)", "read-back of a small result", "limits"],
+  ["(c)", "e4m3 codes by A2, B2 and D, subnormals among them", "limits"],
+  ["(d)", "kernels that read the host's memory", "paging"],
+  ["(e)", "floor of a dispatch", "limits"],
+  ["(f)", "GB/s of the FP8 products", "limits"],
+  ["(g)", "upload, and whether copies stall kernels", "paging"],
+  ["(h)", "what bounding a loop costs", "limits"],
+  ["(i)", "longest submission", "submits"],
+] as const;
 
 /** A section's key. */
 export type Section = keyof typeof SECTIONS;

@@ -49,12 +49,14 @@ Deno.test("partsOf() puts what is right before what is fast, and skips on what i
   const names = partsOf(OPTIONS).map(({ name }) => name);
   assertEquals(names, [
     "adapter",
+    "kernels",
     "correctness",
     "limits",
     "paging",
     "submits",
     "snapshot",
     "resident",
+    "transformers",
     "vram-24G",
     "vram-16G",
     "vram-12G",
@@ -63,6 +65,8 @@ Deno.test("partsOf() puts what is right before what is fast, and skips on what i
     "vram-16G-paged",
     "cold",
   ]);
+  const peer = partsOf({ ...OPTIONS, llamaBench: "/bin" }).map(({ name }) => name);
+  assertEquals(peer.indexOf("peer"), names.indexOf("transformers") + 1);
   const { seconds } = OPTIONS;
   assertEquals(seconds <= 480, true);
   assertEquals(partsOf({ ...OPTIONS, only: ["limits"] }).map(({ name }) => name), ["limits"]);
@@ -105,7 +109,10 @@ Deno.test("markdown() has a row a budget, the lines of every section, and what w
     data("8G: prompt of 1000", { tokens: 1000, seconds: 2 }),
     data("24G", undefined),
   ];
+  const answer: Finding = { section: "questions", name: "(a) features", found: "some" };
   const parts = [
+    { part: "adapter", status: "done", seconds: 1, findings: [answer] },
+    { part: "limits", status: "failed: lost", seconds: 1, findings: [] },
     { part: "vram-8G", status: "done", seconds: 9, findings },
     { part: "cold", status: "failed: not root", seconds: 1, findings: [] },
   ];
@@ -113,6 +120,11 @@ Deno.test("markdown() has a row a budget, the lines of every section, and what w
   assertMatch(text, /^\| 8G \| 29 \| 40\.0 \| 50 % \| 90 % \| 75 % \| 3\.00 s \| 500 \|$/m);
   assertMatch(text, /^- cold: failed: not root$/m);
   assertMatch(text, /^\| 24G \| x \\\| y \| {2}\|$/m);
+  // Every question has a line, answered or not.
+  assertEquals(text.match(/^\| \([a-i]\) .*$/gm)?.length, 9);
+  assertMatch(text, /^\| \(a\) features \| some \| {2}\|$/m);
+  assertMatch(text, /^\| \(b\) .* \| not answered: limits failed: lost \|/m);
+  assertMatch(text, /^\| \(i\) .* \| not answered: submits not run \|/m);
 });
 
 Deno.test("parseReportOptions() says what is wrong", () => {
@@ -124,15 +136,22 @@ Deno.test("parseReportOptions() says what is wrong", () => {
 Deno.test("the report runs from the adapter to a budget of a small snapshot", async () => {
   const options = parseReportOptions([
     ...["--snapshot", TINY, "--budgets", "5M", "--prompts", "20", "--decode", "4"],
-    ...["--only", "adapter,snapshot,vram-5M", "--seconds", "4000"],
+    ...["--only", "adapter,kernels,snapshot,transformers,vram-5M", "--seconds", "4000"],
+    ...["--python", "/nowhere/python3", "--kernels", "pairs-8x8"],
   ], "/tmp");
   const results = await runReport(options, () => {});
   assertEquals(results.map(({ part, status }) => [part, status]), [
     ["adapter", "done"],
+    ["kernels", "done"],
     ["snapshot", "done"],
+    ["transformers", "done"],
     ["vram-5M", "done"],
   ]);
-  const names = results.flatMap(({ findings }) => findings.map(({ name }) => name));
+  const found = results.flatMap(({ findings }) => findings);
+  assertEquals(found.find(({ name }) => name === "kernels")!.data, { variant: "pairs-8x8" });
+  const python = found.find(({ name }) => name.includes("real sizes"))!.found;
+  assertMatch(python, /^skipped: \/nowhere\/python3 cannot be run/);
+  const names = found.map(({ name }) => name);
   for (const name of ["adapter", "limits", "5M: first token", "5M: decode", "5M: prompt of 20"]) {
     assertEquals(names.includes(name), true, name);
   }

@@ -11,6 +11,7 @@ import { addMatmul } from "../../runtime/model/linear.ts";
 import type { Matrix } from "../../runtime/model/parts.ts";
 import { fp8ToNumber } from "../../shaders/common/fp8.ts";
 import { numberToBf16 } from "../../shaders/common/bf16.ts";
+import { PRODUCT_VARIANTS, type ProductVariant } from "../../shaders/common/variants.ts";
 import { stepBuffers } from "../step.ts";
 import codes from "./codes.wgsl" with { type: "text" };
 import type { Report } from "./finding.ts";
@@ -30,7 +31,11 @@ export function measuredBytes(
 }
 
 /** Bandwidth, arithmetic and the dispatch floor, told first because the rest is compared with them. */
-export async function reportLimits(report: Report, options: ReportOptions): Promise<void> {
+export async function reportLimits(
+  report: Report,
+  options: ReportOptions,
+  kernels: string,
+): Promise<void> {
   const gpu = await openGpu();
   const bytes = measuredBytes(options, gpu);
   const rates = await measureDevice(gpu, { ...PATIENCE, bytes });
@@ -57,14 +62,18 @@ export async function reportLimits(report: Report, options: ReportOptions): Prom
   await reportCodes(report, watch);
   await reportMatrices(report, watch, rates.read);
   await reportLoops(report, watch);
-  await reportKernels(report, watch);
+  await reportRates(report, watch, variantNamed(kernels));
   await watch.close();
   gpu.device.destroy();
 }
 
 /** The engine's own kernels, from which speeds are predicted. */
-async function reportKernels(report: Report, watch: Stopwatch): Promise<void> {
-  const rates = await measureKernels(watch);
+async function reportRates(
+  report: Report,
+  watch: Stopwatch,
+  variant: ProductVariant | undefined,
+): Promise<void> {
+  const rates = await measureKernels(watch, variant);
   const { narrow, wide, experts, delta, attention, dispatch, token } = rates;
   const lines: [string, string, string][] = [
     ["FP8 matrices", `${decimal(narrow.one)}/s`, `one row; ${decimal(narrow.eight)}/s eight`],
@@ -84,6 +93,10 @@ async function reportKernels(report: Report, watch: Stopwatch): Promise<void> {
       ...(i === 0 ? { data: { kernelRates: JSON.stringify(rates) } } : {}),
     })
   );
+}
+
+function variantNamed(name: string): ProductVariant | undefined {
+  return PRODUCT_VARIANTS.find((variant) => variant.name === name);
 }
 
 async function reportReadback(report: Report, watch: Stopwatch): Promise<void> {

@@ -1,6 +1,6 @@
 /** The report as Markdown. @module */
 import { digits, percent, time } from "../../runtime/forecast/derived.ts";
-import { type Finding, type Section, SECTIONS } from "./finding.ts";
+import { type Finding, QUESTIONS, type Section, SECTIONS } from "./finding.ts";
 import type { PartResult } from "./run_part.ts";
 
 /** Everything that the report says. */
@@ -17,7 +17,10 @@ export function markdown({ started, command, commit, seconds, parts }: WholeRepo
   const findings = parts.flatMap((part) => part.findings);
   const sections = Object.entries(SECTIONS).map(([key, title]) => {
     const lines = findings.filter(({ section }) => section === key as Section);
-    if (key === "questions") lines.sort((a, b) => a.name.localeCompare(b.name));
+    if (key === "questions") {
+      lines.push(...unanswered(lines, parts));
+      lines.sort((a, b) => a.name.localeCompare(b.name));
+    }
     return lines.length === 0 ? "" : `## ${title}\n\n${table(lines)}\n`;
   });
   return [
@@ -27,6 +30,17 @@ export function markdown({ started, command, commit, seconds, parts }: WholeRepo
     leftOut(parts),
     ...sections,
   ].filter((text) => text !== "").join("\n");
+}
+
+/** A line for every question that has no answer, with what became of the part that should have given it. */
+function unanswered(lines: readonly Finding[], parts: readonly PartResult[]): Finding[] {
+  return QUESTIONS
+    .filter(([letter]) => !lines.some(({ name }) => name.startsWith(letter)))
+    .map(([letter, question, part]) => {
+      const status = parts.find((result) => result.part === part)?.status ?? "not run";
+      const found = `not answered: ${part} ${status}`;
+      return { section: "questions", name: `${letter} ${question}`, found };
+    });
 }
 
 function table(findings: readonly Finding[]): string {

@@ -20,6 +20,15 @@ export interface ReportOptions {
   readonly prompts: readonly number[];
   /** Tokens decoded for a rate. */
   readonly decode: number;
+  /** As `serve --kernels`. */
+  readonly kernels: string;
+  /** A Python that may have torch and transformers. */
+  readonly python: string;
+  /** llama.cpp's program or its folder, and the snapshot as it has it; null: not compared. */
+  readonly llamaBench: string | null;
+  readonly gguf: string | null;
+  /** Which Vulkan device llama.cpp takes. */
+  readonly device: string;
   /** Seconds for everything. */
   readonly seconds: number;
   /** Bytes that are read and copied for a rate. */
@@ -48,6 +57,10 @@ export const REPORT_HELP =
   --budgets LIST      GPU budgets beside everything resident (24G,16G,12G,8G)
   --prompts LIST      lengths of prompts, tokens (1000,8000)
   --decode N          tokens decoded for a rate (48)
+  --kernels NAME      variant of the matrix kernels, as for serve (auto: the fastest measured)
+  --python PROGRAM    compares with transformers if it has that and torch (python3)
+  --llama-bench PATH, --gguf FILE   llama.cpp and the snapshot in its format: runs it, too
+  --device N          the Vulkan device for llama.cpp (0)
   --seconds N         time for everything; what does not fit in is named (${DEFAULT_SECONDS})
   --bytes SIZE        read and copied for a rate (1G; 32M on a software adapter)
   --host-pool SIZE    most host memory shown to the device at once (8G)
@@ -65,6 +78,11 @@ const FLAGS = [
   "budgets",
   "prompts",
   "decode",
+  "kernels",
+  "python",
+  "llama-bench",
+  "gguf",
+  "device",
   "seconds",
   "bytes",
   "host-pool",
@@ -97,6 +115,11 @@ export function parseReportOptions(args: readonly string[], temporary: string): 
     budgets,
     prompts: list(values.prompts ?? "1000,8000").map((text) => number("prompts", text)),
     decode: number("decode", values.decode ?? "48"),
+    kernels: values.kernels ?? "auto",
+    python: values.python ?? "python3",
+    llamaBench: values["llama-bench"] ?? null,
+    gguf: values.gguf ?? null,
+    device: values.device ?? "0",
     seconds: values.seconds === undefined ? DEFAULT_SECONDS : number("seconds", values.seconds),
     bytes: parseSize("bytes", values.bytes ?? "0"),
     hostPool: parseSize("host-pool", values["host-pool"] ?? "8G"),

@@ -4,11 +4,14 @@ import { reportAdapter } from "./adapter.ts";
 import { type BudgetRun, reportBudget } from "./budget.ts";
 import { reportCorrectness } from "./correctness.ts";
 import type { Finding, Report } from "./finding.ts";
+import { pinnedKernels, reportKernels } from "./kernels.ts";
 import { reportLimits } from "./limits.ts";
 import { DEFAULT_SECONDS, type ReportOptions } from "./options.ts";
 import { reportPaging } from "./paging.ts";
+import { reportPeer } from "./peer.ts";
 import { makeSnapshot } from "./snapshot.ts";
 import { reportSubmits } from "./submits.ts";
+import { reportTransformers } from "./transformers.ts";
 
 /** One part. */
 export interface Part {
@@ -38,16 +41,21 @@ const RESIDENT = "resident";
 const COLD = "cold";
 
 /** All parts in order: what is right first, what the device can do, then the model. */
-export function partsOf({ budgets, only, seconds: all }: ReportOptions): readonly Part[] {
+export function partsOf(
+  { budgets, only, llamaBench, seconds: all }: ReportOptions,
+): readonly Part[] {
   const model = { needs: "snapshot" };
   const parts: Part[] = [
     { name: "adapter", title: "adapter, limits and features", seconds: 20 },
+    { name: "kernels", title: "variant of the matrix kernels", seconds: 40 },
     { name: "correctness", title: "the engine against transformers", seconds: 60 },
     { name: "limits", title: "bandwidth, arithmetic, dispatches, read-backs", seconds: 60 },
     { name: "paging", title: "ways to page an expert in", seconds: 50 },
     { name: "submits", title: "longest submission", seconds: 30 },
     { name: "snapshot", title: "snapshot", seconds: 160, needs: "correctness" },
     { name: RESIDENT, title: "everything resident", seconds: 80, ...model },
+    { name: "transformers", title: "real sizes against transformers", seconds: 60 },
+    ...(llamaBench === null ? [] : [{ name: "peer", title: "llama.cpp beside it", seconds: 60 }]),
     ...budgets.map((budget) => ({
       name: budgetPart(budget),
       title: `budget of ${budget}`,
@@ -66,22 +74,29 @@ export function partsOf({ budgets, only, seconds: all }: ReportOptions): readonl
 /** Runs one part. @throws {Error} whatever keeps it from going on, in one line */
 export async function runPart({ part, ...input }: PartInput, report: Report): Promise<void> {
   const { options, findings, seconds } = input;
+  const kernels = pinnedKernels(findings);
   switch (part) {
     case "adapter":
       return await reportAdapter(report);
+    case "kernels":
+      return await reportKernels(report, options);
     case "correctness":
-      return await reportCorrectness(report);
+      return await reportCorrectness(report, kernels);
     case "limits":
-      return await reportLimits(report, options);
+      return await reportLimits(report, options, kernels);
     case "paging":
       return await reportPaging(report, options);
     case "submits":
       return await reportSubmits(report, options);
+    case "transformers":
+      return await reportTransformers(report, options, { kernels });
+    case "peer":
+      return await reportPeer(report, options, findings);
     case "snapshot":
       return makeSnapshot(report, options, seconds);
     default: {
       const untilMs = performance.now() + 1000 * seconds - MARGIN_MS;
-      const run = { ...knownBefore(findings), ...budgetOf(part, options), untilMs };
+      const run = { ...knownBefore(findings), ...budgetOf(part, options), kernels, untilMs };
       return await reportBudget(report, options, run);
     }
   }

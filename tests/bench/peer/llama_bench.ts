@@ -2,10 +2,12 @@
 import { OptionError } from "../../../runtime/options.ts";
 
 /** Back ends of llama.cpp. */
-export const BACKENDS = ["vulkan", "cpu"] as const;
+export const BACKENDS = ["vulkan", "cuda", "cpu"] as const;
 
 /** One of them. */
 export type PeerBackend = typeof BACKENDS[number];
+
+const LABELS = { vulkan: "Vulkan", cuda: "CUDA", cpu: "CPU" } as const;
 
 /** How it is run. */
 export interface LlamaBench {
@@ -54,7 +56,7 @@ export async function runLlamaBench(
   { prompt, tokens }: { readonly prompt: number; readonly tokens: number },
 ): Promise<PeerRates> {
   const sizes = ["-m", gguf, "-p", String(prompt), "-n", String(tokens), "-r", "1", "-o", "json"];
-  const where = backend === "vulkan" ? ["-ngl", "99"] : ["-ngl", "0", "-dev", "none"];
+  const where = backend === "cpu" ? ["-ngl", "0", "-dev", "none"] : ["-ngl", "99"];
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args: [...sizes, ...where],
     // Without it software devices are passed over.
@@ -74,10 +76,12 @@ export async function runLlamaBench(
 export function parseRates(text: string, backend: PeerBackend): PeerRates {
   const runs = parseRuns(text);
   const { backends = "", cpu_info: cpu = "", gpu_info: gpu = "" } = runs[0] ?? {};
-  if (backend === "vulkan" && (!/vulkan/i.test(backends) || gpu === "")) {
+  if (backend !== "cpu" && (!backends.toLowerCase().includes(backend) || gpu === "")) {
     throw new OptionError(
-      `Cannot pair: ${NAME} found no Vulkan device (back ends: ${backends || "none"}), ` +
-        "wanted a build with GGML_VULKAN=ON and a device that --device names",
+      `Cannot pair: ${NAME} found no ${LABELS[backend]} device (back ends: ${
+        backends || "none"
+      }), ` +
+        `wanted a build with GGML_${backend.toUpperCase()}=ON and a device that --device names`,
     );
   }
   const rate = (of: (run: Run) => boolean) => runs.find(of)?.avg_ts ?? null;
@@ -85,7 +89,7 @@ export function parseRates(text: string, backend: PeerBackend): PeerRates {
     prefill: rate(({ n_prompt }) => n_prompt > 0),
     decode: rate(({ n_gen }) => n_gen > 0),
     backend: backends,
-    hardware: backend === "vulkan" ? gpu : cpu,
+    hardware: backend === "cpu" ? cpu : gpu,
   };
 }
 

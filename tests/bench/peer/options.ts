@@ -33,7 +33,7 @@ peer --llama-bench PATH --gguf FILE [flags]
   --gguf FILE         the snapshot as llama.cpp has it, in Q8_0
   --convert COMMAND   makes FILE if it is missing; {snapshot} and {gguf} stand for the two paths
   --snapshot DIR      what this engine runs (35B-A3B cut to 4 layers, vocabulary 640, as bench makes it)
-  --backends LIST     of ${BACKENDS.join(",")} (both)
+  --backends LIST     of ${BACKENDS.join(",")} (vulkan,cpu)
   --prompts LIST      prefill of so many tokens, short ones first (16,512)
   --tokens N          tokens that llama.cpp decodes (8)
   --rounds N          rounds (3)
@@ -77,7 +77,7 @@ export function parsePeerOptions(args: readonly string[]): PeerOptions {
     gguf: needed("gguf", "the snapshot in llama.cpp's format, or where --convert should leave it"),
     convert: values.convert ?? null,
     snapshot: values.snapshot ?? checkpoints(dir).find(({ realSizes }) => realSizes)!.folder,
-    backends: (values.backends ?? BACKENDS.join()).split(",").map(backendNamed),
+    backends: (values.backends ?? "vulkan,cpu").split(",").map(backendNamed),
     prompts: counts("prompts", "16,512"),
     tokens: counts("tokens", "8")[0]!,
     rounds: counts("rounds", "3")[0]!,

@@ -66,7 +66,7 @@ Deno.test("parsePeerOptions() asks for what it needs in one line", () => {
   const wrong = [
     [],
     needed.slice(0, 2),
-    [...needed, "--backends", "cuda"],
+    [...needed, "--backends", "metal"],
     [...needed, "--rounds", "0"],
     [...needed, "--what"],
   ];

@@ -38,8 +38,8 @@ Deno.test("predict() takes a measured page-in rate, loads of several sequences, 
 
 /** Rates that make each kind of kernel tell in a sum. */
 const KERNELS: KernelRates = {
-  narrow: { one: 1e11, four: 5e10, eight: 2e10, many: 1e13 },
-  wide: { one: 2e11, four: 1e11, eight: 4e10, many: 1e13 },
+  narrow: { one: 1e11, four: 5e10, eight: 2e10, sixteen: 1e10, many: 1e13 },
+  wide: { one: 2e11, four: 1e11, eight: 4e10, sixteen: 2e10, many: 1e13 },
   experts: { one: 1e11, several: 5e10, tile: 4, many: { read: 2e11, compute: 5e12 } },
   delta: { step: 1e11, chunk: 1e12 },
   attention: { decode: 1e11, prefill: 1e12 },
