@@ -8,9 +8,10 @@
  */
 import { parseArgs } from "node:util";
 import { TextModel } from "../runtime/mod.ts";
+import { size } from "../runtime/plan.ts";
 import { openCheckedSnapshot, parameterCount, readSnapshotConfig } from "../runtime/snapshot.ts";
 import { LIBC_PATHS } from "../weights/mod.ts";
-import { checkAdapter, checkDriverFiles, type Finding, size } from "./doctor_gpu.ts";
+import { checkAdapter, checkDriverFiles, type Finding } from "./doctor_gpu.ts";
 
 /** The Deno that the project is tested with; `deploy/run` gets it. */
 export const DENO_VERSION = "2.9.6";

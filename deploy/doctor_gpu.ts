@@ -1,5 +1,6 @@
 /** What the doctor says of the GPU: driver files, adapter, limits, features, and whether it computes. @module */
 import { openGpu } from "../runtime/gpu/device.ts";
+import { size } from "../runtime/plan.ts";
 
 /** One thing looked at. `note`: works, but could be better; `bad`: serving cannot work. */
 export interface Finding {
@@ -152,14 +153,6 @@ function timeout(ms: number): Promise<never> {
   return new Promise((_, reject) => {
     Deno.unrefTimer(setTimeout(() => reject(new Error(message)), ms));
   });
-}
-
-/** Bytes for people, in powers of 1024. */
-export function size(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1);
-  const value = bytes / 1024 ** power;
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[power]}`;
 }
 
 function yesNo(is: boolean): string {

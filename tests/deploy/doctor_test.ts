@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { checkModel, DENO_VERSION, examine, modelFolder, report } from "../../deploy/doctor.ts";
-import { size } from "../../deploy/doctor_gpu.ts";
 
 Deno.test("report() says what is wrong and how to mend it", () => {
   const text = report([
@@ -50,16 +49,6 @@ Deno.test("modelFolder() reads the flag, its twin, then takes the demo", () => {
   assertThrows(() => modelFolder(["--modle", "/m"], env), TypeError, "--modle");
   assertEquals(modelFolder([], env), "/e");
   assert(modelFolder([], () => undefined).endsWith("/weights/demo"));
-});
-
-Deno.test("size() prints bytes for people", () => {
-  assertEquals([0, 1023, 1024, 1.5 * 2 ** 30, 128 * 2 ** 20].map(size), [
-    "0 B",
-    "1023 B",
-    "1 KiB",
-    "1.5 GiB",
-    "128 MiB",
-  ]);
 });
 
 Deno.test("the doctor and the bootstrap want the same Deno", async () => {
