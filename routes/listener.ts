@@ -24,6 +24,8 @@ export class ListenError extends Error {
 
 /** How long a connection may wait for its next request; longer than clients and proxies keep theirs. */
 const IDLE_MS = 75_000;
+/** How long a client may go on sending a request that has been refused already. */
+const DISCARD_MS = 10_000;
 
 /**
  * Listens; port 0 takes any free one.
@@ -72,7 +74,9 @@ async function exchange(
   outgoing.on("error", () => gone.abort());
   const request = requestOf(incoming, gone.signal);
   try {
-    await send(request ? await answer(request) : unreadable(), outgoing, gone.signal);
+    const response = request ? await answer(request) : unreadable();
+    if (response.ok || incoming.complete) await send(response, outgoing, gone.signal);
+    else await refuse(response, incoming, outgoing);
   } catch (error) {
     if (!gone.signal.aborted) console.error(error);
     outgoing.destroy();
@@ -101,7 +105,7 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | nu
 
 async function* bodyOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
-    yield* incoming;
+    yield* incoming.iterator({ destroyOnReturn: false });
   } catch {
     throw new DOMException("The client left before its request was complete", "AbortError");
   }
@@ -110,6 +114,34 @@ async function* bodyOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
 function unreadable(): Response {
   const message = "Cannot read the request: its target, method or headers are not valid";
   return Response.json(errorBody(new RequestError(400, message)), { status: 400 });
+}
+
+/**
+ * Writes a response to a request that is still being sent. Clients write all of it before they read, and may use the
+ * connection again: what is left is read and dropped, and the connection stays open until then. The response tells its
+ * length, for clients that do stop early.
+ */
+async function refuse(
+  response: Response,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const body = new Uint8Array(await response.arrayBuffer());
+  const headers = [...response.headers, ["content-length", `${body.length}`]];
+  outgoing.writeHead(response.status, headers.flat());
+  outgoing.write(body);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => incoming.destroy(), DISCARD_MS);
+  for (const event of ["end", "close", "error"]) incoming.on(event, resolve);
+  // Somebody may have begun to read, so that it would not flow by itself.
+  const drop = () => {
+    while (incoming.read() !== null);
+  };
+  incoming.on("readable", drop);
+  drop();
+  await ended;
+  clearTimeout(timer);
+  outgoing.end();
 }
 
 /** Writes the response as fast as the client reads it, and cancels its body when the client leaves. */

@@ -156,6 +156,29 @@ describe("a server with an open socket", () => {
     assertStringIncludes(await exchange(last.replace("/livez", "//")), "HTTP/1.1 400 ");
   });
 
+  for (const chunked of [false, true]) {
+    it(`refuses a body that is too long to a client that reads when all is sent, ${chunked ? "in chunks" : "of a known length"}`, async () => {
+      // Once the connection was closed on it, or kept and never answered again.
+      await listen();
+      const megabyte = "x".repeat(2 ** 20);
+      const body = chunked
+        ? `100000\r\n${megabyte}\r\n`.repeat(20) + "0\r\n\r\n"
+        : megabyte.repeat(20);
+      const length = chunked ? "transfer-encoding: chunked" : `content-length: ${body.length}`;
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+      const texts = [
+        `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${length}\r\n\r\n`,
+        body,
+        "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+      ];
+      const writer = connection.writable.getWriter();
+      for (const text of texts) await writer.write(new TextEncoder().encode(text));
+      const answers = await new Response(connection.readable).text();
+      assertEquals(answers.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 413", "HTTP/1.1 200"]);
+      assert(/content-length: \d+\r\n/i.test(answers));
+    });
+  }
+
   it("makes no fuss of a client that leaves within its request", async () => {
     await listen();
     using log = stub(console, "error");
