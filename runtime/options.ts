@@ -1,5 +1,6 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
 import { parseArgs } from "node:util";
+import { readReason } from "../weights/mod.ts";
 import { PRODUCT_VARIANTS } from "../shaders/common/variants.ts";
 import { MAX_AHEAD } from "./engine/pace.ts";
 import type { ReadAheadMode } from "./experts/read_ahead.ts";
@@ -334,11 +335,8 @@ function readKeys(file: string | null): readonly string[] {
   try {
     text = Deno.readTextFileSync(file);
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "no such file"
-      : (error as Error).message;
     throw new OptionError(
-      `Cannot read --api-key-file "${file}": ${reason}, wanted a file with a key a line`,
+      `Cannot read --api-key-file "${file}": ${readReason(error)}, wanted a file with a key a line`,
     );
   }
   const keys = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== "");

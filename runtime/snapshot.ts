@@ -1,6 +1,12 @@
 /** Opens and checks everything a snapshot says about its model, before anything is served. @module */
 import { resolve } from "node:path";
-import { expectTensors, openSnapshot, type Snapshot, WeightsError } from "../weights/mod.ts";
+import {
+  expectTensors,
+  openSnapshot,
+  readReason,
+  type Snapshot,
+  WeightsError,
+} from "../weights/mod.ts";
 import {
   type GenerationDefaults,
   type ModelConfig,
@@ -83,7 +89,7 @@ function readJson(folder: string, file: string, fallback?: unknown): unknown {
     if (error instanceof Deno.errors.NotFound && fallback !== undefined) return fallback;
     const reason = error instanceof Deno.errors.NotFound
       ? `no such ${isThere(folder) ? "file" : "folder"}, name the folder of a whole snapshot`
-      : (error as Error).message;
+      : readReason(error);
     throw new WeightsError(`Cannot read "${folder}/${file}": ${reason}`);
   }
   try {

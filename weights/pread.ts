@@ -6,7 +6,7 @@
  * (`mmap.ts` has the other paths); a row of 4 KB: 1.0 us.
  * @module
  */
-import { WeightsError } from "./errors.ts";
+import { readReason, WeightsError } from "./errors.ts";
 import { checkRange, cutError } from "./range.ts";
 import type { ByteSource, ReadWay } from "./byte_source.ts";
 
@@ -115,8 +115,9 @@ export class PreadSource implements ByteSource {
     try {
       handle = Deno.openSync(this.path);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new WeightsError(`Cannot read "${this.path}": ${reason}, restore it and start again`);
+      throw new WeightsError(
+        `Cannot read "${this.path}": ${readReason(error)}, restore it and start again`,
+      );
     }
     const [first, now] = [this.#main.statSync(), handle.statSync()];
     if (first.ino === now.ino && first.dev === now.dev) return handle;

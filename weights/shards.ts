@@ -4,7 +4,7 @@
  * @module
  */
 import type { ByteSource } from "./byte_source.ts";
-import { WeightsError } from "./errors.ts";
+import { readReason, WeightsError } from "./errors.ts";
 import { readTensorTable, type TensorEntry } from "./safetensors.ts";
 import { Snapshot, totalBytes } from "./snapshot.ts";
 import { openSource, type SourceChoice } from "./source.ts";
@@ -57,7 +57,7 @@ function listShards(folder: string): string[] {
     return Array.from(Deno.readDirSync(folder), (entry) => entry.name)
       .filter((name) => name.endsWith(".safetensors")).sort();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Deno.errors.NotFound ? "no such folder" : readReason(error);
     throw new WeightsError(`Cannot open the model folder "${folder}": ${reason}`, { cause: error });
   }
 }
@@ -69,8 +69,7 @@ function readIndex(folder: string): Index | undefined {
     text = Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new WeightsError(`Cannot open "${path}": ${reason}`, { cause: error });
+    throw new WeightsError(`Cannot open "${path}": ${readReason(error)}`, { cause: error });
   }
   let value: { weight_map?: unknown; metadata?: { total_size?: unknown } } | null;
   try {

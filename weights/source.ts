@@ -1,6 +1,6 @@
 /** Opens a file of a snapshot by the best way that this process may go. @module */
 import type { ByteSource, SourceKind } from "./byte_source.ts";
-import { WeightsError } from "./errors.ts";
+import { readReason, WeightsError } from "./errors.ts";
 import { grantedLibc } from "./libc.ts";
 import { MappedSource } from "./mmap.ts";
 import { PreadSource } from "./pread.ts";
@@ -29,7 +29,6 @@ export function openSource(path: string, choice: SourceChoice = "auto"): ByteSou
     if (error instanceof Deno.errors.NotFound) {
       throw new WeightsError(`Cannot open "${path}": no such file, download the snapshot again`);
     }
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new WeightsError(`Cannot open "${path}": ${reason}`, { cause: error });
+    throw new WeightsError(`Cannot open "${path}": ${readReason(error)}`, { cause: error });
   }
 }

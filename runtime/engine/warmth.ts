@@ -2,6 +2,7 @@
 import { type HeatHeader, HeatMap } from "../experts/heat.ts";
 import { allPlaces, WarmStart } from "../experts/warm_start.ts";
 import { type EngineOptions, OptionError } from "../options.ts";
+import { readReason } from "../../weights/mod.ts";
 import type { BuiltRunner } from "./build.ts";
 import type { EngineCore } from "./core.ts";
 
@@ -31,10 +32,10 @@ export class Warmth {
     try {
       this.#heat.addAged(HeatMap.parse(Deno.readTextFileSync(file)));
     } catch (error) {
-      const { message } = error as Error;
-      if (warm !== null) throw new OptionError(`Cannot read --warm "${file}": ${message}`);
+      const reason = readReason(error);
+      if (warm !== null) throw new OptionError(`Cannot read --warm "${file}": ${reason}`);
       const missing = error instanceof Deno.errors.NotFound;
-      if (!missing) log(`warning: no warm start from "${file}": ${message}`);
+      if (!missing) log(`warning: no warm start from "${file}": ${reason}`);
     }
   }
 

@@ -1,4 +1,5 @@
 /** `deno task replay`: hit-rate curves of routing traces, and the recording of such traces. @module */
+import { readReason } from "../../weights/mod.ts";
 import { formatTrace, parseTrace, type RoutingTrace } from "../experts/trace.ts";
 import { TextModel } from "../mod.ts";
 import { OptionError } from "../options.ts";
@@ -67,7 +68,7 @@ function readFile(flag: string, file: string): string {
   try {
     return Deno.readTextFileSync(file);
   } catch (error) {
-    throw new OptionError(`Cannot read --${flag} "${file}": ${(error as Error).message}`);
+    throw new OptionError(`Cannot read --${flag} "${file}": ${readReason(error)}`);
   }
 }
 

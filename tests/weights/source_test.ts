@@ -164,7 +164,7 @@ Deno.test("openSource() says why libc would not open a file, which once it kept 
   const path = `${folder}/socket`; // cannot be opened by root either
   const listener = Deno.listen({ transport: "unix", path });
   for (const kind of KINDS) {
-    assertThrows(() => openSource(path, kind), WeightsError, "No such device or address");
+    assertThrows(() => openSource(path, kind), WeightsError, "no such device or address");
   }
   listener.close();
   await Deno.remove(folder, { recursive: true });
