@@ -150,12 +150,12 @@ function addLongSegments(
   addMatmul(program, "prefill", { step, x, y: ba, fewestRows: DECODE_ROWS + 1 }, weights.ba);
   const convolved = need(scratch, "convolved");
   const coefficients = need(scratch, "coefficients");
-  program.add(
-    deltaPrepare(shape, DECODE_ROWS),
-    { step, segments, convolved, ba, a_log: weights.aLog, dt_bias: weights.dtBias, coefficients },
-    ifLong(deltaPrepareGrid(shape)),
-  );
   const { broadcast } = tileCut(program.kernels);
+  program.add(
+    deltaPrepare(shape, DECODE_ROWS, broadcast),
+    { step, segments, convolved, ba, a_log: weights.aLog, dt_bias: weights.dtBias, coefficients },
+    ifLong(deltaPrepareGrid(shape, broadcast)),
+  );
   program.add(
     deltaScan(shape, DECODE_ROWS, broadcast),
     { step, segments, convolved, coefficients, state: state.state, out },

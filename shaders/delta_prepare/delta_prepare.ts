@@ -5,6 +5,7 @@ import { STEP_WGSL } from "../common/step.ts";
 import { checkDeltaSizes, deltaConstants, type DeltaSizes } from "../delta_rule/sizes.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import source from "./delta_prepare.wgsl" with { type: "text" };
+import broadcasting from "./delta_prepare_broadcast.wgsl" with { type: "text" };
 import { DELTA_GATES_WGSL } from "./gates.ts";
 
 /** f32 coefficients of one row and value head. */
@@ -12,13 +13,15 @@ export const DELTA_COEFFICIENTS = 36;
 
 /**
  * For `deltaScan()`: coefficients of the segments with more than `mostRows` rows.
+ * `broadcast`, of a `TileCut`: threads tell each other what all need, instead of going through workgroup memory.
  * @throws {RangeError} for sizes that the kernel was not written for
  */
-export function deltaPrepare(sizes: DeltaSizes, mostRows: number): KernelSpec {
+export function deltaPrepare(sizes: DeltaSizes, mostRows: number, broadcast: boolean): KernelSpec {
   checkDeltaSizes(sizes);
   return {
-    name: "delta_prepare",
-    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + DELTA_GATES_WGSL + source,
+    name: broadcast ? "delta_prepare_broadcast" : "delta_prepare",
+    source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + DELTA_GATES_WGSL +
+      (broadcast ? broadcasting : source),
     bindings: {
       step: "read",
       segments: "read",
@@ -31,12 +34,15 @@ export function deltaPrepare(sizes: DeltaSizes, mostRows: number): KernelSpec {
     constants: {
       ...deltaConstants(sizes),
       MOST_ROWS: mostRows,
-      TILE: 16 * (sizes.keyDim / 4 + 1),
+      ...(broadcast ? {} : { TILE: 16 * (sizes.keyDim / 4 + 1) }),
     },
   };
 }
 
-/** One workgroup a chunk and value head. */
-export function deltaPrepareGrid({ valueHeads }: DeltaSizes): (step: StepShape) => Grid {
-  return (step) => [mostBlocks(step), valueHeads, 1];
+/** One workgroup a chunk and value head, or with broadcasts a chunk and key head. */
+export function deltaPrepareGrid(
+  { keyHeads, valueHeads }: DeltaSizes,
+  broadcast: boolean,
+): (step: StepShape) => Grid {
+  return (step) => [mostBlocks(step), broadcast ? keyHeads : valueHeads, 1];
 }

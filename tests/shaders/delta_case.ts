@@ -182,9 +182,9 @@ export async function runChunked(
   const { step, segments, convolved, ba, a_log, dt_bias } = buffers;
   const length = rows * c.sizes.valueHeads * DELTA_COEFFICIENTS;
   const { coefficients } = await runKernel(
-    deltaPrepare(c.sizes, mostRows),
+    deltaPrepare(c.sizes, mostRows, broadcast),
     { step, segments, convolved, ba, a_log, dt_bias, coefficients: { out: length } },
-    deltaPrepareGrid(c.sizes)(shape),
+    deltaPrepareGrid(c.sizes, broadcast)(shape),
   );
   const got = await runKernel(
     deltaScan(c.sizes, mostRows, broadcast),

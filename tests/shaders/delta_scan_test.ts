@@ -120,19 +120,23 @@ Deno.test("deltaScan() holds for similar keys, beta near 1 and hardly any decay"
   });
   const ba = Float32Array.from({ length: 128 }, (_, i) => i % 2 ? -12 : 9);
   const similar = { ...c, convolved, ba };
-  const got = await runChunked([{ rows: 64, stateWrite: 0 }], similar, {
-    state: new Float32Array(widths(sizes).slot),
-  });
   const want = deltaNaive(similar, null);
-  assertClose("out", got.out, want.rule, 1e-5);
-  assertClose("state", got.state, want.state, 1e-5);
+  for (const broadcast of [true, false]) {
+    const state = new Float32Array(widths(sizes).slot);
+    const got = await runChunked([{ rows: 64, stateWrite: 0 }], similar, { state, broadcast });
+    assertClose("out", got.out, want.rule, 1e-5);
+    assertClose("state", got.state, want.state, 1e-5);
+  }
 });
 
 Deno.test("deltaScan() survives decays whose inverse overflows", async () => {
   const c = { ...deltaCase(33, SMALL), a_log: new Float32Array(4).fill(4) };
   const state = pattern(widths(SMALL).slot, 3);
-  const got = await runChunked([{ rows: 33, stateRead: 0, stateWrite: 0 }], c, { state });
   const want = deltaNaive(c, state);
-  assertClose("out", got.out, want.rule, 2e-6);
-  assertClose("state", got.state, want.state, 2e-6);
+  for (const broadcast of [true, false]) {
+    const list = [{ rows: 33, stateRead: 0, stateWrite: 0 }];
+    const got = await runChunked(list, c, { state, broadcast });
+    assertClose("out", got.out, want.rule, 2e-6);
+    assertClose("state", got.state, want.state, 2e-6);
+  }
 });
