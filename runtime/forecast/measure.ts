@@ -1,5 +1,6 @@
 /** Measures what a forecast must know of an open device. Blocks its thread while the device works. @module */
 import { chainProbe, multiplyProbe, readProbe } from "../../shaders/probe/probe.ts";
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { KernelRates } from "./kernel_rates.ts";
 import { measureKernels } from "./measure_kernels.ts";
@@ -38,12 +39,18 @@ export function defaultSize({ software, maxBinding }: Gpu): MeasureSize {
   return { bytes, sampleMs: 20, samples: 3 };
 }
 
-/** Measures all rates; every buffer is freed again. */
-export async function measureRates(gpu: Gpu, size = defaultSize(gpu)): Promise<Rates> {
+/** Measures all rates, with the usual variant of the kernels unless another is given; every buffer is freed again. */
+export async function measureRates(
+  gpu: Gpu,
+  { size = defaultSize(gpu), variant }: {
+    readonly size?: MeasureSize;
+    readonly variant?: ProductVariant;
+  } = {},
+): Promise<Rates> {
   const rates = await measureDevice(gpu, size);
   const watch = await Stopwatch.open(gpu, size);
   try {
-    return { ...rates, kernels: await measureKernels(watch) };
+    return { ...rates, kernels: await measureKernels(watch, variant) };
   } catch {
     return rates; // no room beside what the device holds
   } finally {

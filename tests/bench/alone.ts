@@ -1,4 +1,5 @@
 /** The matrices of a decode step of 35B-A3B, each by itself and again and again beside what they are compared with. @module */
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { Gpu } from "../../runtime/gpu/device.ts";
 import { Bench, type Share } from "./bench.ts";
 import { Ceilings } from "./ceilings.ts";
@@ -68,6 +69,11 @@ export class AloneKernels {
   /** The device that they run on. */
   get gpu(): Gpu {
     return this.#bench.gpu;
+  }
+
+  /** Of the matrix kernels. */
+  get variant(): ProductVariant {
+    return this.#bench.variant;
   }
 
   /** Times each of them once; nothing but reading and copying where they are not of interest. */

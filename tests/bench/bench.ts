@@ -1,8 +1,10 @@
 /** Times programs on one device: repeats that fill a sample, several samples, their median. @module */
 import { type Gpu, openGpu } from "../../runtime/gpu/device.ts";
-import { KernelCache } from "../../runtime/gpu/kernel.ts";
+import type { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Program } from "../../runtime/gpu/program.ts";
 import { Readback, syncReadbackWorks } from "../../runtime/gpu/readback.ts";
+import { openKernels } from "../../runtime/tune/kernels.ts";
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import { cpuTimeOf } from "./cpu_time.ts";
 import { median } from "./timing.ts";
@@ -32,11 +34,11 @@ export class Bench {
   /** Those that `clear()` frees; the device frees the rest. */
   readonly #buffers: GPUBuffer[] = [];
 
-  private constructor(gpu: Gpu, readback: Readback, runs: number) {
+  private constructor(gpu: Gpu, readback: Readback, kernels: KernelCache, runs: number) {
     this.gpu = gpu;
     this.#readback = readback;
     this.#runs = runs;
-    this.#kernels = new KernelCache(gpu.device);
+    this.#kernels = kernels;
   }
 
   /** Opens the device; a result is the median of `runs` samples. */
@@ -46,7 +48,13 @@ export class Bench {
       throw (event as GPUUncapturedErrorEvent).error;
     });
     const readback = await Readback.open(gpu.device, 16, syncReadbackWorks());
-    return new Bench(gpu, readback, runs);
+    const kernels = await openKernels(gpu, { kernels: "auto", cacheDir: null }, () => {});
+    return new Bench(gpu, readback, kernels, runs);
+  }
+
+  /** The variant of the matrix kernels: as a server chooses it that remembers nothing. */
+  get variant(): ProductVariant {
+    return this.#kernels.variant;
   }
 
   /** An empty program. */

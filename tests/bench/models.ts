@@ -67,7 +67,12 @@ export async function runModel(checkpoint: Checkpoint, runs: ModelRuns): Promise
     maxSequences: mostSequences(options),
     context: Math.min(config.maxPositions, longest + MARGIN),
   };
-  const engine = await openTestEngine(folder, { vram: software ? PLENTY : null, ...sizes });
+  const engine = await openTestEngine(folder, {
+    vram: software ? PLENTY : null,
+    // Those that are timed by themselves.
+    kernels: runs.alone.variant.name,
+    ...sizes,
+  });
   try {
     // All resident from the first token on: paging has a measurement of its own.
     await engine.runner.pager?.loadAll();
@@ -109,7 +114,7 @@ async function timeModel(
     maxSequences: mostSequences(options),
     context: plan.contextLength,
   };
-  const predicted = await predictor({ subject, choice, plan }, alone.gpu);
+  const predicted = await predictor({ subject, choice, plan }, alone);
   const decode = await timeDecode(workload, { ...options, alone, weights, config, realSizes });
   return {
     decode: { ...decode, predicted: predicted.decode(1, 0) },

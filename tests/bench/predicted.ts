@@ -2,6 +2,7 @@
 import type { Derived } from "../../runtime/forecast/derived.ts";
 import { measureRates } from "../../runtime/forecast/measure.ts";
 import { predict, type RunningEngine } from "../../runtime/forecast/predict.ts";
+import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { Gpu } from "../../runtime/gpu/device.ts";
 
 /** Predicts tokens a second. */
@@ -17,9 +18,13 @@ export interface Predictor {
 /** Measures the device, and predicts from what was found. */
 export async function predictor(
   engine: Omit<RunningEngine, "rates" | "software">,
-  gpu: Gpu,
+  { gpu, variant }: { readonly gpu: Gpu; readonly variant: ProductVariant },
 ): Promise<Predictor> {
-  const running = { ...engine, rates: await measureRates(gpu), software: gpu.software };
+  const running = {
+    ...engine,
+    rates: await measureRates(gpu, { variant }),
+    software: gpu.software,
+  };
   return {
     dispatches: predict(running, { sequences: 1, context: 0, promptTokens: 1 }).dispatches,
     decode: (sequences, context) =>
