@@ -4,6 +4,7 @@ import { type Fp8Decoder, fp8ToNumber } from "../../shaders/common/fp8.ts";
 import { FP8_CODES_GRID, fp8Codes } from "../../shaders/fp8_codes/fp8_codes.ts";
 import { bind, KernelCache } from "../gpu/kernel.ts";
 import { Readback } from "../gpu/readback.ts";
+import { unlessRefused } from "../gpu/refusal.ts";
 
 const CODES = 256;
 /** Codes that share a scale in the kernel. */
@@ -28,7 +29,7 @@ export async function workingDecoders(
   const y = buffer(NAN);
   const readback = await Readback.open(device, NAN.byteLength, false);
   const working: Fp8Decoder[] = [];
-  for (const decoder of decoders) {
+  const decode = async (decoder: Fp8Decoder): Promise<Float32Array> => {
     const kernel = kernels.get(fp8Codes(decoder));
     device.queue.writeBuffer(y, 0, NAN);
     const encoder = device.createCommandEncoder();
@@ -39,7 +40,11 @@ export async function workingDecoders(
     pass.end();
     encoder.copyBufferToBuffer(y, 0, readback.target, 0, NAN.byteLength);
     device.queue.submit([encoder.finish()]);
-    if (isExact(new Float32Array(await readback.read(NAN.byteLength)))) working.push(decoder);
+    return new Float32Array(await readback.read(NAN.byteLength));
+  };
+  for (const decoder of decoders) {
+    const values = await unlessRefused(device, () => decode(decoder));
+    if (values && isExact(values)) working.push(decoder);
   }
   for (const used of [codes, scales, y]) used.destroy();
   await readback.close();

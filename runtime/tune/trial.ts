@@ -14,6 +14,7 @@ import { matmul, matmulGrid, matmulSizes } from "../../shaders/matmul/matmul.ts"
 import { noise, Stopwatch, type Work } from "../forecast/stopwatch.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
+import { unlessRefused } from "../gpu/refusal.ts";
 import type { VariantTime } from "./choice.ts";
 import { workingDecoders } from "./decoders.ts";
 
@@ -145,13 +146,13 @@ class Bench {
   /** Compiles the products of a variant and runs them once; null if the device refuses one, or one is wrong. */
   async prepare(variant: ProductVariant): Promise<Candidate | null> {
     const { device } = this.#watch.gpu;
-    device.pushErrorScope("validation");
-    const [one, four] = [this.#work(variant, 1), this.#work(variant, ROWS)];
-    const isRight = await this.#isRight(one) && await this.#isRight(four);
-    const refused = await device.popErrorScope();
-    if (refused || !isRight) return null;
-    this.#repeats ||= await this.#calibrate(one);
-    return { name: variant.name, works: [one, four], one: [], four: [] };
+    const works = await unlessRefused(device, async () => {
+      const [one, four] = [this.#work(variant, 1), this.#work(variant, ROWS)] as const;
+      return await this.#isRight(one) && await this.#isRight(four) ? [one, four] as const : null;
+    });
+    if (!works) return null;
+    this.#repeats ||= await this.#calibrate(works[0]);
+    return { name: variant.name, works, one: [], four: [] };
   }
 
   /** Milliseconds of one dispatch. */
