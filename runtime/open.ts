@@ -2,7 +2,7 @@
 import type { Counters, EngineStatus, ModelInfo } from "./contract.ts";
 import { EngineCore } from "./engine/core.ts";
 import { buildRunner, type BuiltRunner } from "./engine/build.ts";
-import { residencyLine } from "./engine/residency.ts";
+import { type ResidencyChoice, residencyLine } from "./engine/residency.ts";
 import { Warmth } from "./engine/warmth.ts";
 import type { OnRoute } from "./experts/trace.ts";
 import { type Gpu, openGpu } from "./gpu/device.ts";
@@ -86,21 +86,7 @@ export async function openEngine(
   return {
     core,
     runner: built,
-    info: {
-      id,
-      vocabSize: config.vocab,
-      contextLength: built.plan.contextLength,
-      parameters: parameterCount(snapshot),
-      weightBytes: snapshot.byteLength,
-      adapter: gpu.name,
-      software: gpu.software,
-      memoryBudget: built.plan.budget,
-      kernels: built.kernels,
-      ...(built.residency
-        ? { residency: built.residency.mode, expertSlots: built.plan.expertSlots }
-        : {}),
-      ...(built.reading ? { expertIo: built.reading.way } : {}),
-    },
+    info: { id, vocabSize: config.vocab, ...infoOf(gpu, snapshot, built) },
     counters: () => ({ ...core.load(), values: { ...core.counters, ...built.counters() } }),
     lost: lost.then(({ message }) => message),
     close: async () => {
@@ -110,6 +96,25 @@ export async function openEngine(
       snapshot.close();
       gpu.device.destroy();
     },
+  };
+}
+
+/** What is told of the model beside its name and vocabulary. */
+function infoOf(
+  { name: adapter, software }: Gpu,
+  snapshot: Snapshot,
+  { plan, kernels, residency, reading }: BuiltRunner,
+): Omit<ModelInfo, "id" | "vocabSize"> {
+  return {
+    contextLength: plan.contextLength,
+    parameters: parameterCount(snapshot),
+    weightBytes: snapshot.byteLength,
+    adapter,
+    software,
+    memoryBudget: plan.budget,
+    kernels,
+    ...(residency && { residency: residency.mode, expertSlots: plan.expertSlots }),
+    ...(reading && { expertIo: reading.way }),
   };
 }
 
@@ -125,10 +130,10 @@ async function build(
   },
 ): Promise<BuiltRunner> {
   const { onStatus = () => {}, log = () => {}, preload } = hooks;
-  let planned: MemoryPlan | null = null;
+  let planned: Planned | null = null;
   const building = buildRunner(gpu, snapshot, config, options, {
     onPlan: (plan, residency) => {
-      planned = plan;
+      planned = { plan, residency };
       log(`memory plan:\n${planTable(plan)}`);
       if (residency) log(residencyLine(residency));
     },
@@ -144,12 +149,19 @@ async function build(
   }
 }
 
+interface Planned {
+  readonly plan: MemoryPlan;
+  readonly residency: ResidencyChoice | null;
+}
+
 /** A card that does not hold what was planned will not hold it at the next try. */
-function asPlanError(error: Error | DeviceLostError, plan: MemoryPlan | null): Error {
+function asPlanError(error: Error | DeviceLostError, planned: Planned | null): Error {
   const isFull = "outOfMemory" in error && error.outOfMemory;
-  if (!isFull || !plan) return error;
+  if (!isFull || !planned) return error;
+  const { plan: { total }, residency } = planned;
+  const mend = residency?.mode === "host" ? "let --residency be paged" : "lower --vram";
   return new PlanError(
-    `Cannot allocate the ${size(plan.total)} that were planned: the GPU has less to give, ` +
-      `end what else uses it or lower --vram (${error.message})`,
+    `Cannot allocate the ${size(total)} that were planned: the GPU has less to give, ` +
+      `end what else uses it or ${mend} (${error.message})`,
   );
 }
