@@ -210,15 +210,14 @@ interface Chunk {
 }
 
 /**
- * Adds the experts of one chunk for many rows, by tiles of an expert's pairs. On a CPU that runs shaders the workgroups of one
- * of several chunks are counted: as many as there can be in all of them would be too many of each.
+ * Adds the experts of one chunk for many rows, by tiles of an expert's pairs. For a CPU that runs shaders the workgroups are
+ * counted: those without a tile cost it too much.
  */
 function addManyRows(program: Target, parts: MoeParts, { shape, buffer }: Chunk): void {
-  const { x, scratch, weights } = parts;
+  const { x, scratch } = parts;
   const cut = tileCut(program.kernels);
-  const counted = program.kernels.software && shape.slots < weights.pool.slots;
   const gridOf = (op: TileOp): IndirectGrid | null =>
-    counted
+    program.kernels.software
       ? { buffer: scratch.expertGroups!, offset: tileGridOffset(shape.chunk ?? 0, op) }
       : null;
   const common = {

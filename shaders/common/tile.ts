@@ -15,8 +15,6 @@ export interface TileCut {
   readonly threads: number;
   /** Whether threads tell each other elements of x, instead of going through workgroup memory. */
   readonly broadcast: boolean;
-  /** Most workgroups that share the outputs of an expert's tile. */
-  readonly along: number;
 }
 
 /** What decides how kernels are cut. */
@@ -34,14 +32,12 @@ export function canBroadcast({ software, subgroupSize }: TileDevice): boolean {
 
 /**
  * The cut for a device. A GPU shares x through workgroup memory; on a CPU that runs shaders a load costs as much as fifty
- * multiplications and a broadcast less than one, if its subgroups have at least 8 threads; and a workgroup that finds
- * nothing to do runs through its code all the same. Mesa's CPU driver gives each core one stretch of the grid, y by y: the
- * tiles of a pool's buffer, which lie side by side in x, have to be in more than one of them.
+ * multiplications and a broadcast less than one, if its subgroups have at least 8 threads.
  */
 export function tileCut(device: TileDevice): TileCut {
   return canBroadcast(device)
-    ? { threads: 16, broadcast: true, along: 2 }
-    : { threads: 64, broadcast: false, along: Infinity };
+    ? { threads: 16, broadcast: true }
+    : { threads: 64, broadcast: false };
 }
 
 /** WGSL text of the inner part alone, with broadcasts: how rows are stored is the kernel's affair. */

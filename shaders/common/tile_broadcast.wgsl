@@ -43,6 +43,12 @@ fn next_quarter(source: Source, unit: u32, units: u32) -> Inputs {
   return inputs;
 }
 
+fn next_two(source: Source, unit: u32, units: u32) -> Inputs {
+  var inputs = Inputs();
+  inputs.a = x[source.low.x + unit * 4u];
+  return inputs;
+}
+
 fn even(pair: Pair) -> Unit {
   return Unit(
     subgroupBroadcast(pair, 0u), subgroupBroadcast(pair, 1u), subgroupBroadcast(pair, 2u), subgroupBroadcast(pair, 3u));

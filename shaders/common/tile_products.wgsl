@@ -8,6 +8,7 @@
 //   fn next_inputs(source: Source, unit: u32, units: u32) -> Inputs   for every unit in turn, by all threads
 //   fn next_half(source: Source, unit: u32, units: u32) -> Inputs     the same for a tile of up to eight rows
 //   fn next_quarter(source: Source, unit: u32, units: u32) -> Inputs  the same for a tile of up to four rows
+//   fn next_two(source: Source, unit: u32, units: u32) -> Inputs      the same for a tile of up to two rows
 // The kernel declares x, Tile, and `row_start`, which tells where a row of the tile starts in x, in quads.
 // A sum has one order, whichever rows share the tile.
 
@@ -75,10 +76,16 @@ fn add_half(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
 
 // The first four rows alone.
 fn add_quarter(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
-  var quarter = sums;
-  quarter.r0 = add_row(sums.r0, block, even(inputs.a));
-  quarter.r1 = add_row(sums.r1, block, odd(inputs.a));
+  var quarter = add_two(sums, block, inputs);
   quarter.r2 = add_row(sums.r2, block, even(inputs.b));
   quarter.r3 = add_row(sums.r3, block, odd(inputs.b));
   return quarter;
+}
+
+// The first two rows alone.
+fn add_two(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
+  var two = sums;
+  two.r0 = add_row(sums.r0, block, even(inputs.a));
+  two.r1 = add_row(sums.r1, block, odd(inputs.a));
+  return two;
 }

@@ -39,6 +39,10 @@ fn next_quarter(source: Source, unit: u32, units: u32) -> Inputs {
   return next_inputs(source, unit, units);
 }
 
+fn next_two(source: Source, unit: u32, units: u32) -> Inputs {
+  return next_inputs(source, unit, units);
+}
+
 fn even(pair: Pair) -> Unit {
   return Unit(staged[pair], staged[pair + 1u], staged[pair + 2u], staged[pair + 3u]);
 }

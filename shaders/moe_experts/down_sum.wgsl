@@ -39,14 +39,13 @@ fn multiply(pair: u32, slot: u32, n: u32, thread: u32, place: u32) {
   let base = (slot - sizes.first_slot) * sizes.slot_units + sizes.down_units;
   let rows0 = base + four_rows(n) * units;
   let rows1 = base + four_rows(n + 4u) * units;
-  let first_scale = (slot - sizes.first_slot) * sizes.slot_scales + sizes.down_scales;
-  let scale_row = min(n, sizes.hidden - 1u);
+  let first_scale = (slot - sizes.first_slot) * sizes.slot_scales + sizes.down_scales + min(n, sizes.hidden - 1u) / 128u * across;
   let low = vec4<u32>(pair * (sizes.dff / 4u));
   var sums0 = Sums();
   var sums1 = Sums();
   for (var unit = thread % LANES; unit < units; unit += LANES) {
     let inputs = load_inputs(low, low, unit);
-    let scale = scale_of(first_scale, across, scale_row, unit);
+    let scale = unit_scale(first_scale, unit);
     sums0 = add_products(sums0, rows0 + unit, scale, inputs);
     sums1 = add_products(sums1, rows1 + unit, scale, inputs);
   }

@@ -1,7 +1,6 @@
 // y[pair, n] = sum_i down[n, i] act[pair, i] for each pair (row, rank), of many rows.
 // table u32 [experts]; act f32 [rows, top_k, dff], named x; y f32 [rows, top_k, hidden]. Pairs whose expert is not in
-// this chunk of the pool are left alone. A workgroup makes 8 TILE_THREADS elements of a tile of pairs at a time
-// (tile_products.wgsl).
+// this chunk of the pool are left alone. A workgroup makes 8 TILE_THREADS elements of a tile of pairs (tile_products.wgsl).
 
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
@@ -22,49 +21,48 @@ fn store_row(tile: Tile, place: u32, n: u32, sums: RowSums) {
   y[at + 1u] = sums.high;
 }
 
-// Eight elements from the n-th on.
-fn multiply(tile: Tile, place: u32, source: Source, n: u32) {
+// Where the codes of two times four rows of down start, and their scales.
+struct Rows {
+  low: vec4<u32>,
+  high: vec4<u32>,
+  scales: u32,
+}
+
+fn rows_of(slot: u32, n: u32) -> Rows {
   let row = min(n, sizes.hidden - 8u);
+  let place = slot - sizes.first_slot;
   let units = sizes.dff / 16u;
-  let across = (sizes.dff + 127u) / 128u;
-  let base = place * sizes.slot_units + sizes.down_units;
-  let low = base + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
-  let high = low + 4u * units;
-  let first_scale = place * sizes.slot_scales + sizes.down_scales;
-  // Of two loops one has nothing to do.
-  let whole_units = select(units, 0u, tile.count <= 8u);
-  let half_units = units - whole_units;
-  var sums = TileSums();
-  for (var first = 0u; first < whole_units; first += BLOCK_UNITS) {
-    let scale = scale_of(first_scale, across, row, first);
-    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
-      let weights = Block(decode_rows(low + unit), decode_rows(high + unit), scale, scale);
-      sums = add_block(sums, weights, next_inputs(source, unit, units));
-    }
-  }
-  for (var first = 0u; first < half_units; first += BLOCK_UNITS) {
-    let scale = scale_of(first_scale, across, row, first);
-    for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
-      let weights = Block(decode_rows(low + unit), decode_rows(high + unit), scale, scale);
-      sums = add_half(sums, weights, next_half(source, unit, units));
-    }
-  }
-  store_tile(tile, n, sums);
+  let low = place * sizes.slot_units + sizes.down_units + (row + vec4<u32>(0u, 1u, 2u, 3u)) * units;
+  let scales = place * sizes.slot_scales + sizes.down_scales + row / 128u * ((sizes.dff + 127u) / 128u);
+  return Rows(low, low + 4u * units, scales);
+}
+
+fn load_block(rows: Rows, unit: u32) -> Block {
+  let scale = unit_scale(rows.scales, unit);
+  return Block(decode_rows(rows.low + unit), decode_rows(rows.high + unit), scale, scale);
 }
 
 @compute @workgroup_size(TILE_THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups_in_all: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  if (step.stopped != 0u) { return; }
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tile = find_tile(group.x);
-  if (tile.count == 0u) { return; }
-  let slot = table[tile.expert];
-  if (!in_chunk(slot)) { return; }
+  let units = select(sizes.dff / 16u, 0u, tile.count == 0u);
+  let n = (group.y * TILE_THREADS + thread) * 8u;
+  let rows = rows_of(table[tile.expert], n);
   let source = open_tile(tile, thread);
-  for (var first = group.y * TILE_THREADS * 8u; first < sizes.hidden; first += groups_in_all.y * TILE_THREADS * 8u) {
-    multiply(tile, slot - sizes.first_slot, source, first + thread * 8u);
+  // As in gate_up_tile.wgsl.
+  let ends = ends_of(tile, units);
+  var sums = TileSums();
+  for (var unit = 0u; unit < ends.x; unit++) {
+    sums = add_two(sums, load_block(rows, unit), next_two(source, unit, units));
   }
+  for (var unit = 0u; unit < ends.y; unit++) {
+    sums = add_quarter(sums, load_block(rows, unit), next_quarter(source, unit, units));
+  }
+  for (var unit = 0u; unit < ends.z; unit++) {
+    sums = add_half(sums, load_block(rows, unit), next_half(source, unit, units));
+  }
+  for (var unit = 0u; unit < ends.w; unit++) {
+    sums = add_block(sums, load_block(rows, unit), next_inputs(source, unit, units));
+  }
+  store_tile(tile, n, sums);
 }

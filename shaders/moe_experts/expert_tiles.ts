@@ -31,8 +31,8 @@ export function tileGroups(
   cut: TileCut,
 ): Readonly<Record<TileOp, number>> {
   return {
-    gateUp: Math.min(ceilDiv(dff, TILE_OUTPUTS / 2 * cut.threads), cut.along),
-    down: Math.min(ceilDiv(hidden, TILE_OUTPUTS * cut.threads), cut.along),
+    gateUp: ceilDiv(dff, TILE_OUTPUTS / 2 * cut.threads),
+    down: ceilDiv(hidden, TILE_OUTPUTS * cut.threads),
   };
 }
 

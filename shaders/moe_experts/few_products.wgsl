@@ -41,13 +41,6 @@ fn x_unit(at: u32) -> Unit {
   return Unit(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
 }
 
-// The scale of a unit in a row of scales that starts at `first`.
-fn unit_scale(first: u32, unit: u32) -> vec4<f32> {
-  if (!SCALED) { return vec4<f32>(1.0); }
-  let index = first + unit / BLOCK_UNITS;
-  return vec4<f32>(scale_value(scales[index / 2u], index));
-}
-
 fn dots(w0: Unit, w1: Unit, w2: Unit, w3: Unit, input: Unit) -> vec4<f32> {
   return vec4<f32>(dot_unit(w0, input), dot_unit(w1, input), dot_unit(w2, input), dot_unit(w3, input));
 }

@@ -24,7 +24,7 @@ import products from "./few_products.wgsl" with { type: "text" };
 import sum from "./few_sum.wgsl" with { type: "text" };
 import tiles from "./few_tiles.wgsl" with { type: "text" };
 import { SIZES_WGSL } from "./groups.ts";
-import type { ExpertShape } from "./moe_experts.ts";
+import { EXPERTS_WGSL, type ExpertShape } from "./moe_experts.ts";
 
 /** Most rows of a step that these kernels take. */
 export const MOST_FEW_ROWS = 16;
@@ -176,7 +176,8 @@ function downGroups({ hidden }: Pick<ExpertShape, "hidden">, cut: FewCut): numbe
 }
 
 function sourceOf(format: FormatName, rows: FewRows, cut: FewCut): string {
-  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + CHUNKS_WGSL + layout + lanesWgsl(cut) +
+  return STEP_WGSL + FORMATS[format].snippet + SIZES_WGSL + CHUNKS_WGSL + EXPERTS_WGSL + layout +
+    lanesWgsl(cut) +
     products +
     (rows === "one" ? alone : tiles);
 }

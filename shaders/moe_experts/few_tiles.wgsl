@@ -11,8 +11,8 @@ fn end_tile(kind: u32) -> u32 {
 
 fn few_tile(index: u32) -> FewTile {
   let kind = sizes.chunk * 2u + FIRST_KIND;
-  var tile = index;
-  if (kind > 0u) { tile += end_tile(kind - 1u); }
+  // A branch at a uniform alone would have Mesa's CPU driver compile the kernel anew at every dispatch.
+  let tile = index + select(end_tile(max(kind, 1u) - 1u), 0u, kind == 0u);
   if (tile >= end_tile(sizes.chunk * 2u + LAST_KIND)) { return FewTile(); }
   let at = tile_at(tile) / 4u;
   let head = list[at];

@@ -9,17 +9,24 @@ struct Tile {
   list: u32, // where its pairs are in `groups`
 }
 
-// The index-th of this chunk.
+// The index-th of this chunk; none in a step that was stopped.
 fn find_tile(index: u32) -> Tile {
-  var tile = index;
-  if (sizes.chunk > 0u) { tile += groups[sizes.chunk - 1u]; }
-  if (tile >= groups[sizes.chunk]) { return Tile(); }
-  let at = tiles_at(tile);
+  // A branch at a uniform alone would have Mesa's CPU driver compile the kernel anew at every dispatch.
+  let tile = index + select(groups[max(sizes.chunk, 1u) - 1u], 0u, sizes.chunk == 0u);
+  let is_there = tile < groups[sizes.chunk] && step.stopped == 0u;
+  let at = tiles_at(select(0u, tile, is_there));
   let expert = groups[at];
-  return Tile(expert, groups[at + 2u], pairs_at(expert) + groups[at + 1u]);
+  return Tile(expert, select(0u, groups[at + 2u], is_there), pairs_at(expert) + groups[at + 1u]);
 }
 
 // Pairs past `count` repeat the last one and are not stored.
 fn pair_at(tile: Tile, place: u32) -> u32 {
-  return groups[tile.list + min(place, tile.count - 1u)];
+  return groups[tile.list + min(place, max(tile.count, 1u) - 1u)];
+}
+
+// How many units are multiplied for up to two pairs, up to four, up to eight, and more: of a tile in one of these ways.
+fn ends_of(tile: Tile, units: u32) -> vec4<u32> {
+  let more = vec4<u32>(tile.count) > vec4<u32>(0u, 2u, 4u, 8u);
+  let enough = vec4<u32>(tile.count) <= vec4<u32>(2u, 4u, 8u, 16u);
+  return select(vec4<u32>(), vec4<u32>(units), more & enough);
 }
