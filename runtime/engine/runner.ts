@@ -3,6 +3,7 @@
  * missing, reads the samples back.
  * @module
  */
+import { TILE_ROWS_OF_FEW } from "../../shaders/common/products.ts";
 import { STEP } from "../../shaders/common/step.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Kernel } from "../gpu/kernel.ts";
@@ -96,9 +97,7 @@ export class GpuRunner implements Runner {
     device.queue.writeBuffer(steps.step, 0, header);
     for (
       const [phase, rows] of [
-        ["decode", 1],
-        ["decode", 2],
-        ["decode", DECODE_ROWS],
+        ...TILE_ROWS_OF_FEW.map((rows) => ["decode", rows] as const),
         ["prefill", DECODE_ROWS + 1],
       ] as const
     ) {
