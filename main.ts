@@ -18,10 +18,11 @@ const USAGE = `Usage: main.ts serve [options]\n\n${optionHelp()}`;
 /** Serves until a signal or a failure for good; returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const [command = "serve", ...rest] = args;
-  if (command !== "serve" || rest.includes("--help")) {
+  if (command === "--help" || rest.includes("--help")) {
     console.log(USAGE);
-    return command === "--help" || rest.includes("--help") ? 0 : 2;
+    return 0;
   }
+  if (command !== "serve") throw new OptionError(`Cannot run "${command}": wanted serve or --help`);
   const demo = new URL("./weights/demo", import.meta.url).pathname;
   const options = parseOptions(rest, (name) => Deno.env.get(name), demo);
   return await run(options);
@@ -45,6 +46,11 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     corsOrigins: server.corsOrigins,
     planner: new Planner(engineOptions),
   });
+  if (text.vocabulary.size === 0) {
+    console.error("deltapage: warning: no tokenizer.json: prompts are taken as token ids only");
+  } else if (!text.hasTemplate) {
+    console.error("deltapage: warning: no chat template: completions only");
+  }
   const { host, port, finished } = await serve(app, { ...server, engine });
   console.error(
     `deltapage: listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,

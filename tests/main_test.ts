@@ -88,6 +88,7 @@ Deno.test("serve answers with the reference's probabilities, streams, and ends w
   const base = (await line(/listening on (http:\S+)/))[1]!;
   await line(/is ready/);
   assertMatch(text(), /memory plan:\n +trunk/);
+  assertMatch(text(), /warning: no tokenizer\.json/);
   const { tokens, logprobs, greedy } = prompts.find((prompt) => prompt.tokens.length === 64)!;
   const scored = await (await post(base, "/v1/completions", {
     prompt: tokens,
@@ -149,6 +150,7 @@ Deno.test("serve refuses a damaged snapshot, a wrong option and a small budget b
     assertStringIncludes(text(), expected);
     assert(!text().includes("listening") || expected.includes("budget"), text());
   }
+  await Deno.writeTextFile(`${folder}/tokenizer.json`, "{}");
   await Deno.remove(folder, { recursive: true });
 });
 
