@@ -47,9 +47,19 @@ export class ChatTemplate {
    */
   static async load(dir: string, vocabulary: Vocabulary): Promise<ChatTemplate | null> {
     const configText = await readIfThere(`${dir}/tokenizer_config.json`);
-    const config: Record<string, unknown> = configText === null ? {} : JSON.parse(configText);
+    const config = configText === null ? {} : parseConfig(configText, dir);
     const source = await readIfThere(`${dir}/chat_template.jinja`) ?? config.chat_template;
-    return typeof source === "string" ? new ChatTemplate(source, vocabulary, config) : null;
+    if (typeof source !== "string") return null;
+    try {
+      return new ChatTemplate(source, vocabulary, config);
+    } catch (error) {
+      throw new SyntaxError(
+        `Cannot load "${dir}": its chat template is damaged, download it again (${
+          (error as Error).message
+        })`,
+        { cause: error },
+      );
+    }
   }
 
   /**
@@ -92,6 +102,17 @@ export class ChatTemplate {
     pushText(rendered.slice(start));
     return pieces;
   }
+}
+
+/** @throws {SyntaxError} unless it is a JSON object */
+function parseConfig(text: string, dir: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch { /* told below */ }
+  throw new SyntaxError(
+    `Cannot load "${dir}/tokenizer_config.json": it is not a JSON object, download it again`,
+  );
 }
 
 /** Token fields of `tokenizer_config.json` are strings or objects with a `content`. */

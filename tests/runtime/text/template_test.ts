@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type ChatMessage,
   ChatTemplate,
@@ -134,4 +134,21 @@ Deno.test("ChatTemplate.load() prefers the file over the field, and finds neithe
   await Deno.remove(dir, { recursive: true });
   assertThrows(() => new TextModel(tokenizer, null).encodeChat([HELLO]), TypeError, "template");
   assertThrows(() => new ChatTemplate("{% if %}", tokenizer), SyntaxError, "chat template");
+});
+
+Deno.test("ChatTemplate.load() names the folder of a damaged template or configuration", async () => {
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${dir}/chat_template.jinja`, "{% if");
+  await assertRejects(
+    () => ChatTemplate.load(dir, tokenizer),
+    SyntaxError,
+    `Cannot load "${dir}": its chat template is damaged`,
+  );
+  await Deno.writeTextFile(`${dir}/tokenizer_config.json`, "{");
+  await assertRejects(
+    () => ChatTemplate.load(dir, tokenizer),
+    SyntaxError,
+    `Cannot load "${dir}/tokenizer_config.json": it is not a JSON object`,
+  );
+  await Deno.remove(dir, { recursive: true });
 });
