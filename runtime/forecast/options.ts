@@ -53,7 +53,8 @@ function flags(
   try {
     return parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
-    throw new ForecastOptionError("help", (error as Error).message);
+    const [reason] = (error as Error).message.split(/\.\s/);
+    throw new ForecastOptionError("", `${reason}; --help lists them`);
   }
 }
 

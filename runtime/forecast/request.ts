@@ -1,4 +1,5 @@
 /** Reads what a forecast is asked for from names and texts, of a command line or of a URL. @module */
+import { readReason } from "../../weights/mod.ts";
 import { MAX_AHEAD } from "../engine/pace.ts";
 import { parseSize } from "../options.ts";
 import { MEMBERS } from "../synth/members.ts";
@@ -11,12 +12,12 @@ import { jsonSubject, MEMBER_NAMES, memberSubject, type Subject } from "./subjec
 export class ForecastOptionError extends Error {
   override name = "ForecastOptionError";
   constructor(
-    /** The setting's name. */
+    /** The setting's name; empty where there is no such setting. */
     readonly option: string,
     /** What was found and what was wanted. */
     readonly reason: string,
   ) {
-    super(`Cannot read --${option}: ${reason}`);
+    super(`Cannot read ${option === "" ? "the options" : `--${option}`}: ${reason}`);
   }
 }
 
@@ -118,10 +119,11 @@ function subjectOf(values: ForecastValues, { subject, files }: ForecastDefaults)
 
 function readJson(file: string): unknown {
   try {
-    return JSON.parse(Deno.readTextFileSync(file));
+    const isFolder = Deno.statSync(file).isDirectory;
+    return JSON.parse(Deno.readTextFileSync(isFolder ? `${file}/config.json` : file));
   } catch (error) {
-    const { message } = error as Error;
-    throw wrong("model", `${file}: ${message}`, `${MEMBER_NAMES.join(", ")} or a config.json`);
+    const found = `${file}: ${readReason(error)}`;
+    throw wrong("model", found, `${MEMBER_NAMES.join(", ")} or a snapshot or its config.json`);
   }
 }
 

@@ -13,6 +13,7 @@ const GOLDEN = `${import.meta.dirname}/../../golden/parity`;
 Deno.test("parseForecastOptions() takes a config.json, a device or numbers", () => {
   const tiny = requestOf(`--model ${GOLDEN}/tiny_fp8/config.json --device l4`);
   assertEquals(tiny.subject.config.hidden, 64);
+  assertEquals(requestOf(`--model ${GOLDEN}/tiny_fp8 --device l4`).subject.config.hidden, 64);
   assertEquals(requestOf("--device l4 --vram 10G").device, { ...DEVICES.l4!, vram: 10 * 2 ** 30 });
   assertEquals(requestOf("--vram 1G --bandwidth 100").device.bandwidth, 1e11);
   const all = requestOf(
@@ -32,7 +33,10 @@ Deno.test("parseForecastOptions() says what is wrong", () => {
       ["--model 35B-A3B", 'Cannot read --device: found "nothing"'],
       ["--device abacus", 'Cannot read --device: found "abacus", wanted t4'],
       ["--device toString", 'Cannot read --device: found "toString"'],
-      ["--device l4 --model nowhere.json", "Cannot read --model: found"],
+      [
+        "--device l4 --model nowhere.json",
+        'Cannot read --model: found "nowhere.json: no such file"',
+      ],
       ["--device l4 --kv int8", 'Cannot read --kv: found "int8", wanted f32 or f16'],
       ["--device l4 --context 0", "Cannot read --context"],
       ["--device l4 --context 999999", "wanted a whole number from 2 to 262144"],
@@ -40,7 +44,8 @@ Deno.test("parseForecastOptions() says what is wrong", () => {
       ["--device l4 --link fast", "Cannot read --link"],
       ["--device l4 --ram 0", "Cannot read --ram"],
       ["--device l4 --vram much", 'Cannot read --vram: found "much", wanted bytes or a size'],
-      ["--device l4 --colour red", "Unknown option '--colour'"],
+      ["--device l4 --colour red", "Cannot read the options: Unknown option '--colour'; --help"],
+      ["35B-A3B", "Cannot read the options: Unexpected argument '35B-A3B'; --help lists them"],
     ] as const
   ) assertThrows(() => requestOf(line), ForecastOptionError, message);
 });
