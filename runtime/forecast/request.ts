@@ -134,7 +134,8 @@ function deviceOf(values: ForecastValues, own: Device | undefined): Device {
   }
   const known = device === undefined ? own : DEVICES[device]!;
   if (!known && (vram === undefined || bandwidth === undefined)) {
-    throw wrong("device", "nothing", "a device, or vram and bandwidth");
+    const names = Object.keys(DEVICES).join(", ");
+    throw wrong("device", "nothing", `one of ${names}, or vram and bandwidth`);
   }
   const base = known ?? { ...ASSUMED, name: "this card", vram: 0, bandwidth: 0, ram: null };
   return {
