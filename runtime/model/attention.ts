@@ -73,7 +73,7 @@ export function addAttention(
   arenas.forEach(({ k, v }, arena) => {
     const cache = { pageTokens: PAGE_TOKENS, arena, format };
     program.add(
-      qkPrepare(sizes, cache),
+      qkPrepare(sizes, cache, broadcast),
       {
         step,
         rows,

@@ -170,9 +170,9 @@ function addLongSegments(
       offset: channels,
       epsilon: shape.epsilon,
       mostRows: DECODE_ROWS,
-    }),
+    }, broadcast),
     { step, rows, segments, gate: mixed, weight: weights.norm, x: out },
-    ifLong(gatedRmsNormGrid(shape.valueHeads)),
+    ifLong(gatedRmsNormGrid(shape.valueHeads, broadcast)),
   );
 }
 

@@ -1,8 +1,12 @@
 /** RMSNorm over heads, times silu of a gate, in place. @module */
 import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
-import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
+import { ceilDiv, type Grid, type KernelSpec, type StepShape } from "../kernel_spec.ts";
 import source from "./gated_rms_norm.wgsl" with { type: "text" };
+import broadcasting from "./gated_rms_norm_broadcast.wgsl" with { type: "text" };
+
+/** Heads of a workgroup whose threads do not wait for each other. */
+const BROADCAST_HEADS = 8;
 
 /** Sizes of the norm and the place of the gate in its rows. */
 export interface GatedRmsNormSizes {
@@ -19,10 +23,11 @@ export interface GatedRmsNormSizes {
 }
 
 /**
- * x [rows, heads, width], gate [rows, stride], weight [width]; f32.
+ * x [rows, heads, width], gate [rows, stride], weight [width]; f32. `broadcast`, of a `TileCut`: few threads tell each other
+ * their sums, instead of waiting for each other.
  * @throws {RangeError} unless widths and places are multiples of 4 and a head has at most 1,024 values
  */
-export function gatedRmsNorm(sizes: GatedRmsNormSizes): KernelSpec {
+export function gatedRmsNorm(sizes: GatedRmsNormSizes, broadcast: boolean): KernelSpec {
   const { heads, width, stride, offset, epsilon, mostRows } = sizes;
   if (width % 4 || stride % 4 || offset % 4 || width > 1024) {
     throw new RangeError(
@@ -31,8 +36,8 @@ export function gatedRmsNorm(sizes: GatedRmsNormSizes): KernelSpec {
     );
   }
   return {
-    name: "gated_rms_norm",
-    source: STEP_WGSL + SILU_WGSL + source,
+    name: broadcast ? "gated_rms_norm_broadcast" : "gated_rms_norm",
+    source: STEP_WGSL + SILU_WGSL + (broadcast ? broadcasting : source),
     bindings: {
       step: "read",
       rows: "read",
@@ -48,12 +53,13 @@ export function gatedRmsNorm(sizes: GatedRmsNormSizes): KernelSpec {
       OFFSET: offset,
       EPSILON: epsilon,
       MOST_ROWS: mostRows,
-      THREADS: width / 4,
+      ...(broadcast ? {} : { THREADS: width / 4 }),
     },
   };
 }
 
-/** One workgroup a head and row. */
-export function gatedRmsNormGrid(heads: number): (step: StepShape) => Grid {
-  return (step) => [heads, step.rows, 1];
+/** One workgroup a head and row, or with broadcasts some heads and a row. */
+export function gatedRmsNormGrid(heads: number, broadcast: boolean): (step: StepShape) => Grid {
+  const groups = broadcast ? ceilDiv(heads, BROADCAST_HEADS) : heads;
+  return (step) => [groups, step.rows, 1];
 }

@@ -4,6 +4,7 @@ import { STEP_WGSL } from "../common/step.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
 import type { AttentionSizes } from "./naive.ts";
 import source from "./qk_prepare.wgsl" with { type: "text" };
+import broadcasting from "./qk_prepare_broadcast.wgsl" with { type: "text" };
 
 /** Where a kernel finds keys and values. */
 export interface CacheLayout {
@@ -17,13 +18,19 @@ export interface CacheLayout {
 
 /**
  * From the projected rows `qkv` to `q` [rows, heads, headDim] f32, and k and v, as `cache.format` says, in the row's page of the arena.
+ * `broadcast`, of a `TileCut`: where whole quads are rotated, few threads tell each other their sums, instead of waiting for each other.
  * @throws {RangeError} if a size is outside what the attention kernels are made for
  */
-export function qkPrepare(shape: AttentionSizes, cache: CacheLayout): KernelSpec {
+export function qkPrepare(
+  shape: AttentionSizes,
+  cache: CacheLayout,
+  broadcast: boolean,
+): KernelSpec {
   checkAttention(shape);
+  const broadcasts = broadcast && shape.rotaryDim % 8 === 0;
   return {
-    name: "qk_prepare",
-    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + source,
+    name: broadcasts ? "qk_prepare_broadcast" : "qk_prepare",
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + (broadcasts ? broadcasting : source),
     bindings: {
       step: "read",
       rows: "read",

@@ -36,12 +36,15 @@ function cached(
 }
 
 /** Largest relative RMS of what is stored: f32 after a norm of up to 256 squares; 11 bits of f16. */
-const STORED: readonly (readonly [format: KvFormat, ratio: number])[] = [["f32", 1e-6], [
-  "f16",
-  3e-4,
-]];
+const STORED: readonly (readonly [format: KvFormat, ratio: number, broadcast: boolean])[] = [
+  ["f32", 1e-6, false],
+  ["f32", 1e-6, true],
+  ["f16", 3e-4, false],
+  ["f16", 3e-4, true],
+];
 
-for (const [format, ratio] of STORED) {
+for (const [format, ratio, broadcast] of STORED) {
+  const way = `to ${format} with ${broadcast ? "broadcasts" : "workgroup memory"}`;
   for (
     const [heads, kvHeads, headDim, rotaryDim] of [
       [1, 1, 16, 2],
@@ -50,7 +53,7 @@ for (const [format, ratio] of STORED) {
       [16, 2, 256, 64],
     ] as const
   ) {
-    Deno.test(`qkPrepare() to ${format} matches naive for ${heads} heads of ${headDim}, ${rotaryDim} rotated`, async () => {
+    Deno.test(`qkPrepare() ${way} matches naive for ${heads} heads of ${headDim}, ${rotaryDim} rotated`, async () => {
       const sizes = { heads, kvHeads, headDim, rotaryDim, epsilon: 1e-6 };
       // Two sequences: the first crosses a page's border, the second lies in an arena that is not bound.
       const { step, rows, segments } = stepBuffers([
@@ -65,7 +68,7 @@ for (const [format, ratio] of STORED) {
       const kNorm = pattern(headDim, 3);
       const words = PAGES * kvHeads * PAGE_TOKENS * headDim * KV_FORMATS[format].elementBytes / 4;
       const got = await runKernel(
-        qkPrepare(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format }),
+        qkPrepare(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format }, broadcast),
         {
           step,
           rows,
@@ -108,14 +111,14 @@ for (const [format, ratio] of STORED) {
     });
   }
 
-  Deno.test(`qkPrepare() to ${format} keeps values beyond f16 finite`, async () => {
-    const sizes = { heads: 1, kvHeads: 1, headDim: 16, rotaryDim: 4, epsilon: 1e-6 };
+  Deno.test(`qkPrepare() ${way} keeps values beyond f16 finite`, async () => {
+    const sizes = { heads: 1, kvHeads: 1, headDim: 16, rotaryDim: 8, epsilon: 1e-6 };
     const { step, rows, segments } = stepBuffers([{ rows: 1 }]);
     const qkv = new Float32Array(64).fill(1e6);
     const ones = new Float32Array(16);
     const words = PAGE_TOKENS * 16 * KV_FORMATS[format].elementBytes / 4;
     const got = await runKernel(
-      qkPrepare(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format }),
+      qkPrepare(sizes, { pageTokens: PAGE_TOKENS, arena: 0, format }, broadcast),
       {
         step,
         rows,
@@ -141,9 +144,9 @@ for (const [format, ratio] of STORED) {
 Deno.test("qkPrepare() refuses heads it has no threads for", () => {
   const sizes = { heads: 1, kvHeads: 1, headDim: 48, rotaryDim: 4, epsilon: 1e-6 };
   const cache = { pageTokens: PAGE_TOKENS, arena: 0, format: "f32" } as const;
-  assertThrows(() => qkPrepare(sizes, cache), RangeError, "heads of 48");
+  assertThrows(() => qkPrepare(sizes, cache, false), RangeError, "heads of 48");
   assertThrows(
-    () => qkPrepare({ ...sizes, headDim: 64, heads: 3, kvHeads: 2 }, cache),
+    () => qkPrepare({ ...sizes, headDim: 64, heads: 3, kvHeads: 2 }, cache, false),
     RangeError,
     "2 key heads among 3",
   );
