@@ -10,7 +10,7 @@ import type { Checkpoint } from "./checkpoints.ts";
 import { type DecodeResult, timeDecode } from "./decode_rounds.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
-import { type Figure, isFigure, type LeftOut, type Measured, repeated } from "./timing.ts";
+import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
 import { type Predictor, predictor } from "./predicted.ts";
 import { weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";
@@ -37,6 +37,8 @@ export interface Row {
   readonly rate: Measured;
   /** What `plan` predicts. */
   readonly predicted: number;
+  /** Of several sequences, the rate over that of one, in turn with it. */
+  readonly overOne?: number;
 }
 
 /** What measuring a model takes beside it. */
@@ -156,13 +158,34 @@ async function timeRows(
     prompts!.push({ size, rate, predicted: predicted.prefill(size).value });
   }
   for (const size of wanted("batch", options)) {
-    const expected = workload.stepsOf(size) * size / predicted.decode(size, 0).value;
-    const rate = size === 1
-      ? decode
-      : await repeated({ ...options, expected }, () => workload.decode(size));
-    batches!.push({ size, rate, predicted: predicted.decode(size, 0).value });
+    const value = predicted.decode(size, 0).value;
+    if (size === 1) batches!.push({ size, rate: decode, predicted: value });
+    else {
+      const expected = workload.stepsOf(size) * size / value;
+      const batch = await timeBatch(workload, { ...options, expected }, size);
+      batches!.push({ size, ...batch, predicted: value });
+    }
   }
   return { contexts: contexts!, prompts: prompts!, batches: batches! };
+}
+
+/** So many sequences together, each run between two of one alone: whoever else uses the machine slows all of them. */
+async function timeBatch(
+  workload: Workload,
+  limits: Parameters<typeof repeated>[0],
+  size: number,
+): Promise<Pick<Row, "rate" | "overOne">> {
+  const ratios: number[] = [];
+  let before = NaN;
+  const rate = await repeated(limits, async () => {
+    if (Number.isNaN(before)) before = await workload.decode(1);
+    const many = await workload.decode(size);
+    const after = await workload.decode(1);
+    ratios.push(many * (1 / before + 1 / after) / 2);
+    before = after;
+    return many;
+  });
+  return { rate, ...(ratios.length > 0 ? { overOne: median(ratios) } : {}) };
 }
 
 function mostSequences(options: BenchOptions): number {

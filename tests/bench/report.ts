@@ -95,10 +95,12 @@ function points(share: number): string {
 }
 
 function rows(what: string, unit: string, list: readonly Row[]): string[] {
-  return list.map(({ size, rate, predicted }) => {
+  return list.map(({ size, rate, predicted, overOne }) => {
     const figure = isFigure(rate)
       ? `${digits(rate.value)} tokens/s${rate.runs > 1 ? "" : ", one run"}, ` +
-        `predicted ${digits(predicted)}`
+        `predicted ${digits(predicted)}${
+          overOne === undefined ? "" : `, ${digits(overOne)} times one in turn with it`
+        }`
       : `left out: ${rate.leftOut}`;
     return `  ${`${what} ${size} ${unit}`.padEnd(28)}${figure}`;
   });

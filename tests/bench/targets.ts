@@ -67,9 +67,8 @@ function prefillRatio({ decode, prompts }: Measurements["models"][number]): numb
   return rate === null ? null : rate * withoutHead;
 }
 
-function batchRatio({ decode, batches }: Measurements["models"][number]): number | null {
-  const [one, many] = [rateOf(batches, 1) ?? decode.value, rateOf(batches, BATCH)];
-  return many === null ? null : many / one;
+function batchRatio({ batches }: Measurements["models"][number]): number | null {
+  return batches.find(({ size }) => size === BATCH)?.overOne ?? null;
 }
 
 function hitRates(paging: Measurements["paging"]): Target {
