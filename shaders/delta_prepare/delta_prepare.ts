@@ -4,6 +4,7 @@ import { SILU_WGSL } from "../common/silu.ts";
 import { STEP_WGSL } from "../common/step.ts";
 import { checkDeltaSizes, deltaConstants, type DeltaSizes } from "../delta_rule/sizes.ts";
 import type { Grid, KernelSpec, StepShape } from "../kernel_spec.ts";
+import columns from "./columns.wgsl" with { type: "text" };
 import source from "./delta_prepare.wgsl" with { type: "text" };
 import broadcasting from "./delta_prepare_broadcast.wgsl" with { type: "text" };
 import { DELTA_GATES_WGSL } from "./gates.ts";
@@ -21,7 +22,7 @@ export function deltaPrepare(sizes: DeltaSizes, mostRows: number, broadcast: boo
   return {
     name: broadcast ? "delta_prepare_broadcast" : "delta_prepare",
     source: STEP_WGSL + SEGMENT_BLOCKS_WGSL + SILU_WGSL + DELTA_GATES_WGSL +
-      (broadcast ? broadcasting : source),
+      (broadcast ? columns + broadcasting : source),
     bindings: {
       step: "read",
       segments: "read",
