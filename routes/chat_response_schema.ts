@@ -11,7 +11,7 @@ export const usageSchema = z.object({
 }).openapi("Usage");
 
 /** The `timings` object. */
-export const timingsSchema = z.object({
+const timingsSchema = z.object({
   cache_n: z.int(),
   prompt_n: z.int(),
   prompt_ms: z.number(),

@@ -69,7 +69,7 @@ export function shallow<Schema extends z.ZodType>(schema: Schema): Schema {
 }
 
 /** The error object that every refusal carries. */
-export const errorSchema = z.object({
+const errorSchema = z.object({
   error: z.object({
     message: z.string(),
     type: z.string(),
@@ -110,7 +110,7 @@ export const refuseInvalid: Hook<unknown, Env, string, any> = (result) => {
 };
 
 /** A path as it is written in code: messages[0].content. */
-export function fieldName(path: readonly PropertyKey[]): string {
+function fieldName(path: readonly PropertyKey[]): string {
   return path.map((part, index) =>
     typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`
   ).join("");

@@ -5,7 +5,7 @@ import type { z } from "@hono/zod-openapi";
 export type UnbuiltFields = Readonly<Record<string, readonly unknown[]>>;
 
 /** Unbuilt fields of chat and plain completions alike. */
-export const UNBUILT: UnbuiltFields = {
+const UNBUILT: UnbuiltFields = {
   n: [1],
   best_of: [1],
   prompt_logprobs: [],

@@ -56,7 +56,7 @@ export interface ModelScratch {
 }
 
 /** Bytes of every buffer of `ModelScratch` and `StepBuffers`, by group and name. */
-export function scratchSizes(
+function scratchSizes(
   config: ModelConfig,
   bounds: StepBounds,
 ): Readonly<Record<string, Readonly<Record<string, number>>>> {

@@ -23,7 +23,7 @@ export const REPLAY_POLICIES = {
 export type PolicyName = keyof typeof REPLAY_POLICIES;
 
 /** The least often used expert gives way, counting also uses before it was evicted; of equals the oldest. */
-export class LfuPolicy implements EvictionPolicy {
+class LfuPolicy implements EvictionPolicy {
   readonly #uses: Float64Array;
   /** Uses of the slot's expert, and a fraction for when it was used last. */
   readonly #rank: Float64Array;
@@ -47,7 +47,7 @@ export class LfuPolicy implements EvictionPolicy {
 }
 
 /** The hottest experts stay in half of the slots once they are in; LRU among the others. */
-export class PinnedPolicy implements EvictionPolicy {
+class PinnedPolicy implements EvictionPolicy {
   readonly #lru: LruPolicy;
   readonly #hottest: ReadonlySet<number>;
   readonly #isHot: Uint8Array;
@@ -74,7 +74,7 @@ export class PinnedPolicy implements EvictionPolicy {
 }
 
 /** Knows the future: the expert gives way whose next use is farthest. No policy hits more often. */
-export class OptimalPolicy implements EvictionPolicy {
+class OptimalPolicy implements EvictionPolicy {
   readonly #clock: ReplayClock;
   readonly #expertOf: Int32Array;
   /** For each expert the steps that need it, ascending, ended by Infinity. */

@@ -28,7 +28,7 @@ export function pythonStrip(text: string, side: "both" | "left" | "right", chars
 }
 
 /** `repr(float)`: the shortest digits, with ".0" on whole numbers and exponents outside 1e-4..1e16. */
-export function pythonFloat(value: number): string {
+function pythonFloat(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
   const [mantissa = "", exponent = "0"] = value.toExponential().split("e");
