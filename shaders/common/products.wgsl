@@ -66,10 +66,15 @@ fn dots(w0: Unit, w1: Unit, w2: Unit, w3: Unit, input: Unit) -> vec4<f32> {
 
 // Adds the products of one unit of four rows of W, stored at these places of `codes`.
 fn add_products(start: Sums, at: vec4<u32>, scale: vec4<f32>, inputs: Inputs) -> Sums {
-  let w0 = decode(codes[at.x]);
-  let w1 = decode(codes[at.y]);
-  let w2 = decode(codes[at.z]);
-  let w3 = decode(codes[at.w]);
+  // All loads come before all decoding: a CPU's loop over the threads for a load would put what is decoded on the stack.
+  let a = codes[at.x];
+  let b = codes[at.y];
+  let c = codes[at.z];
+  let d = codes[at.w];
+  let w0 = decode(a);
+  let w1 = decode(b);
+  let w2 = decode(c);
+  let w3 = decode(d);
   var sums = start;
   sums.a = fma(dots(w0, w1, w2, w3, inputs.a), scale, sums.a);
   if (TILE > 1u) {

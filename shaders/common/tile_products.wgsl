@@ -38,8 +38,27 @@ struct Block {
   high_scale: vec4<f32>,
 }
 
+// All loads come before all decoding: a CPU's loop over the threads for a load would put what is decoded on the stack.
 fn decode_rows(at: vec4<u32>) -> Weights {
-  return Weights(decode(codes[at.x]), decode(codes[at.y]), decode(codes[at.z]), decode(codes[at.w]));
+  let a = codes[at.x];
+  let b = codes[at.y];
+  let c = codes[at.z];
+  let d = codes[at.w];
+  return Weights(decode(a), decode(b), decode(c), decode(d));
+}
+
+fn decode_block(low: vec4<u32>, high: vec4<u32>, low_scale: vec4<f32>, high_scale: vec4<f32>) -> Block {
+  let a = codes[low.x];
+  let b = codes[low.y];
+  let c = codes[low.z];
+  let d = codes[low.w];
+  let e = codes[high.x];
+  let f = codes[high.y];
+  let g = codes[high.z];
+  let h = codes[high.w];
+  return Block(
+    Weights(decode(a), decode(b), decode(c), decode(d)), Weights(decode(e), decode(f), decode(g), decode(h)),
+    low_scale, high_scale);
 }
 
 fn dots(w: Weights, input: Unit) -> vec4<f32> {

@@ -40,7 +40,7 @@ fn load_block(rows: Rows, unit: u32) -> Block {
   let low_scale = scales_of(rows.low_scales, unit);
   var high_scale = low_scale;
   if (SHARING % 8u != 0u) { high_scale = scales_of(rows.high_scales, unit); }
-  return Block(decode_rows(rows.low + unit), decode_rows(rows.high + unit), low_scale, high_scale);
+  return decode_block(rows.low + unit, rows.high + unit, low_scale, high_scale);
 }
 
 fn load_rows(source: Source, unit: u32, units: u32) -> Inputs {
@@ -117,7 +117,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   } else {
     let source = open_tile(tile, thread);
     for (var unit = 0u; unit < units; unit++) {
-      sums = add_rows(sums, load_block(rows_of_w, unit), load_rows(source, unit, units));
+      let inputs = load_rows(source, unit, units);
+      sums = add_rows(sums, load_block(rows_of_w, unit), inputs);
     }
   }
   var factors = vec2<f32>(row_factor(tile, thread));

@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var high_scale = low_scale;
     if (SHARING % 8u != 0u) { high_scale = scales_of(high / sizes.scale_rows * across, first); }
     for (var unit = first; unit < min(first + BLOCK_UNITS, units); unit++) {
-      let weights = Block(decode_rows(low * units + unit), decode_rows(high * units + unit), low_scale, high_scale);
-      sums = add_block(sums, weights, next_inputs(source, unit, units));
+      let inputs = next_inputs(source, unit, units);
+      sums = add_block(sums, decode_block(low * units + unit, high * units + unit, low_scale, high_scale), inputs);
     }
   }
   store_tile(tile, n, sums);

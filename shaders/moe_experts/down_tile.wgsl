@@ -39,7 +39,7 @@ fn rows_of(slot: u32, n: u32) -> Rows {
 
 fn load_block(rows: Rows, unit: u32) -> Block {
   let scale = unit_scale(rows.scales, unit);
-  return Block(decode_rows(rows.low + unit), decode_rows(rows.high + unit), scale, scale);
+  return decode_block(rows.low + unit, rows.high + unit, scale, scale);
 }
 
 @compute @workgroup_size(TILE_THREADS)
@@ -53,16 +53,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let ends = ends_of(tile, units);
   var sums = TileSums();
   for (var unit = 0u; unit < ends.x; unit++) {
-    sums = add_two(sums, load_block(rows, unit), next_two(source, unit, units));
+    let inputs = next_two(source, unit, units);
+    sums = add_two(sums, load_block(rows, unit), inputs);
   }
   for (var unit = 0u; unit < ends.y; unit++) {
-    sums = add_quarter(sums, load_block(rows, unit), next_quarter(source, unit, units));
+    let inputs = next_quarter(source, unit, units);
+    sums = add_quarter(sums, load_block(rows, unit), inputs);
   }
   for (var unit = 0u; unit < ends.z; unit++) {
-    sums = add_half(sums, load_block(rows, unit), next_half(source, unit, units));
+    let inputs = next_half(source, unit, units);
+    sums = add_half(sums, load_block(rows, unit), inputs);
   }
   for (var unit = 0u; unit < ends.w; unit++) {
-    sums = add_block(sums, load_block(rows, unit), next_inputs(source, unit, units));
+    let inputs = next_inputs(source, unit, units);
+    sums = add_block(sums, load_block(rows, unit), inputs);
   }
   store_tile(tile, n, sums);
 }
