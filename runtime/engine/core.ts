@@ -10,6 +10,7 @@ import {
   type FinishReason,
   type GenerateRequest,
 } from "../contract.ts";
+import { WeightsError } from "../../weights/mod.ts";
 import type { SequenceCache } from "../state/sequence_cache.ts";
 import { type ScheduledStep, Scheduler, type SchedulerLimits } from "./scheduler.ts";
 import { type Sample, Sequence } from "./sequence.ts";
@@ -363,6 +364,5 @@ function turn(): Promise<void> {
 function asEngineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const weights = error instanceof Error && /Weights|Placement/.test(error.name);
-  return new EngineError(weights ? "weights" : "internal", message);
+  return new EngineError(error instanceof WeightsError ? "weights" : "internal", message);
 }
