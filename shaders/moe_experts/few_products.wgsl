@@ -45,15 +45,24 @@ fn dots(w0: Unit, w1: Unit, w2: Unit, w3: Unit, input: Unit) -> vec4<f32> {
   return vec4<f32>(dot_unit(w0, input), dot_unit(w1, input), dot_unit(w2, input), dot_unit(w3, input));
 }
 
+// All loads come before all decoding: a CPU's loop over the threads for a load would put what is decoded on the stack.
 fn add_one(sum: vec4<f32>, at: vec4<u32>, scale: vec4<f32>, input: Unit) -> vec4<f32> {
-  return fma(dots(decode(codes[at.x]), decode(codes[at.y]), decode(codes[at.z]), decode(codes[at.w]), input), scale, sum);
+  let c0 = codes[at.x];
+  let c1 = codes[at.y];
+  let c2 = codes[at.z];
+  let c3 = codes[at.w];
+  return fma(dots(decode(c0), decode(c1), decode(c2), decode(c3), input), scale, sum);
 }
 
 fn add_four(start: FewSums, at: vec4<u32>, scale: vec4<f32>, a: Unit, b: Unit, c: Unit, d: Unit) -> FewSums {
-  let w0 = decode(codes[at.x]);
-  let w1 = decode(codes[at.y]);
-  let w2 = decode(codes[at.z]);
-  let w3 = decode(codes[at.w]);
+  let c0 = codes[at.x];
+  let c1 = codes[at.y];
+  let c2 = codes[at.z];
+  let c3 = codes[at.w];
+  let w0 = decode(c0);
+  let w1 = decode(c1);
+  let w2 = decode(c2);
+  let w3 = decode(c3);
   return FewSums(
     fma(dots(w0, w1, w2, w3, a), scale, start.a),
     fma(dots(w0, w1, w2, w3, b), scale, start.b),
