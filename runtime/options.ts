@@ -263,6 +263,13 @@ export function parseVram(text: string): { readonly bytes: number } | { readonly
   );
 }
 
+/** What the parser of a command line threw, in a line for people. */
+export function flagFault(error: unknown): string {
+  // Some of its messages go on with how to pass what begins with a dash.
+  const [reason] = (error as Error).message.split(/\.\s/);
+  return `${reason}; --help lists them`;
+}
+
 /** The options as lines of help. */
 export function optionHelp(): string {
   return OPTION_TABLE.map(({ flag, value, fallback, help }) => {
@@ -282,9 +289,7 @@ function rawValues(
   try {
     flags = parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    // The parser's own words; some of them go on with how to pass what begins with a dash.
-    const [reason] = (error as Error).message.split(/\.\s/);
-    throw new OptionError(`Cannot read the options: ${reason}; --help lists them`);
+    throw new OptionError(`Cannot read the options: ${flagFault(error)}`);
   }
   const values = new Map<string, string>();
   for (const { flag, fallback } of OPTION_TABLE) {

@@ -1,5 +1,6 @@
 /** Reads the command line of `plan`. @module */
 import { parseArgs } from "node:util";
+import { flagFault } from "../options.ts";
 import type { ForecastRequest } from "./forecast.ts";
 import {
   FORECAST_OPTIONS,
@@ -53,8 +54,7 @@ function flags(
   try {
     return parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
-    const [reason] = (error as Error).message.split(/\.\s/);
-    throw new ForecastOptionError("", `${reason}; --help lists them`);
+    throw new ForecastOptionError("", flagFault(error));
   }
 }
 

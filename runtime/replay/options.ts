@@ -1,6 +1,12 @@
 /** Reads the command line of `replay`. @module */
 import { parseArgs } from "node:util";
-import { type EngineOptions, OPTION_TABLE, OptionError, parseOptions } from "../options.ts";
+import {
+  type EngineOptions,
+  flagFault,
+  OPTION_TABLE,
+  OptionError,
+  parseOptions,
+} from "../options.ts";
 import { type PolicyName, REPLAY_POLICIES } from "./policies.ts";
 import type { SyntheticOptions } from "./synthetic.ts";
 
@@ -138,7 +144,7 @@ function flagsOf<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw new OptionError(`Cannot read the options: ${(error as Error).message}`);
+    throw new OptionError(`Cannot read the options: ${flagFault(error)}`);
   }
 }
 

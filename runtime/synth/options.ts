@@ -1,5 +1,6 @@
 /** Reads the command line of `synth`. @module */
 import { parseArgs } from "node:util";
+import { flagFault } from "../options.ts";
 import type { SynthModel } from "./inventory.ts";
 import { type Member, MEMBERS } from "./members.ts";
 import { DEFAULT_LOCALITY, type SynthRequest } from "./synthesize.ts";
@@ -64,7 +65,7 @@ function flags(args: readonly string[]): Partial<Record<typeof FLAGS[number], st
   try {
     return parseArgs({ args: [...args], options, strict: true }).values;
   } catch (error) {
-    throw new SynthOptionError(`Cannot read the options: ${(error as Error).message}`);
+    throw new SynthOptionError(`Cannot read the options: ${flagFault(error)}`);
   }
 }
 
