@@ -40,6 +40,7 @@ const HOST_STORAGE = "wgpu-mappable-primary-buffers";
  * @throws {Error} if the machine has no WebGPU adapter, with how to get one
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  avoidOpenGl();
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new Error(
@@ -65,6 +66,19 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
       adapter.limits.maxBufferSize,
     ),
   };
+}
+
+/** What Deno's WebGPU works over, as Deno reads it when it is first used. */
+const BACKEND = "DENO_WEBGPU_BACKEND";
+
+/**
+ * Where Vulkan is missing Deno would take OpenGL, on which kernels do not end. Whoever may not set the variable has to be
+ * given it, as by `deploy/run`.
+ */
+function avoidOpenGl(): void {
+  if (Deno.build.os !== "linux") return;
+  const { state } = Deno.permissions.querySync({ name: "env", variable: BACKEND });
+  if (state === "granted" && !Deno.env.has(BACKEND)) Deno.env.set(BACKEND, "vulkan");
 }
 
 /** Deno lists only standard features but accepts any that the driver has, so asking is the only test. */
