@@ -58,9 +58,9 @@ export function deltaScratch(shape: DeltaConfig, maxRows: number): Record<string
 }
 
 /**
- * Adds gates, convolution, delta rule and gated norm: 1 dispatch where each segment has one row, 3 for "decode", up to
- * 7 for "prefill". Segments of up to 16 rows run row by row and longer ones in chunks, in either phase: so the bits of
- * a segment depend on nothing but its own rows and state.
+ * Adds gates, convolution, delta rule and gated norm: 1 dispatch where each segment has one row, up to 3 for "decode"
+ * and 7 for "prefill": 2 and 5 for a segment that is alone. Segments of up to 16 rows run row by row and longer ones in
+ * chunks, in either phase: so the bits of a segment depend on nothing but its own rows and state.
  * @throws {RangeError} for sizes that the kernels were not written for
  * @throws {TypeError} if a scratch buffer is missing
  */
@@ -132,11 +132,15 @@ function addShortSegments(
   const grid = deltaStepGrid(shape);
   const { broadcast } = tileCut(program.kernels);
   const options = { epsilon: shape.epsilon, broadcast };
-  program.add(deltaStep(sizes, { fewestRows: 1, mostRows: 1, ...options }), buffers, grid);
+  program.add(
+    deltaStep(sizes, { fewestRows: 1, mostRows: 1, ...options }),
+    buffers,
+    (step) => canHaveRows(step, 1) ? grid(step) : [0, 0, 0],
+  );
   program.add(
     deltaStep(sizes, { fewestRows: 2, mostRows: DECODE_ROWS, ...options }),
     buffers,
-    (step) => step.rows > step.segments ? grid(step) : [0, 0, 0],
+    (step) => step.rows > step.segments && canHaveRows(step, DECODE_ROWS) ? grid(step) : [0, 0, 0],
   );
 }
 
@@ -174,6 +178,11 @@ function addLongSegments(
     { step, rows, segments, gate: mixed, weight: weights.norm, x: out },
     ifLong(gatedRmsNormGrid(shape.valueHeads, broadcast)),
   );
+}
+
+/** Whether a segment of the step may have no more than so many rows: one that is alone has them all. */
+function canHaveRows({ rows, segments }: StepShape, mostRows: number): boolean {
+  return segments > 1 || rows <= mostRows;
 }
 
 /** The grid, or none where the step is too short to have a long segment. */

@@ -204,7 +204,7 @@ for (
         slotOf(input.convState, kept, convSlot),
       );
     }
-    assertEquals(got.dispatches, rows === 1 ? 1 : phase === "decode" ? 3 : 7);
+    assertEquals(got.dispatches, rows === 1 ? 1 : phase === "decode" ? 2 : 5);
   });
 }
 
