@@ -40,7 +40,8 @@ export interface BlueprintParts {
 
 /** The programs, and the buffers that tell them what a step is. */
 export interface Blueprint {
-  readonly programs: Readonly<Record<Phase, ForwardPrograms>>;
+  /** The pass of a phase; built when it is first asked for. */
+  programs(phase: Phase): ForwardPrograms;
   readonly sampling: Program;
   readonly ahead: AheadPrograms | null;
   readonly steps: StepBuffers;
@@ -80,6 +81,7 @@ export function drawModel(
   });
   const { maxContext } = bounds;
   const parts = { config, trunk, caches, kvFormat: kv, pools, steps, scratch, maxContext };
+  const built: Partial<Record<Phase, ForwardPrograms>> = {};
   const sampling = new Program(device, kernels);
   const { logits, sampler, hidden } = scratch;
   addSampler(sampling, { sizes: samplerSizes(config, bounds), steps, scratch: sampler, logits });
@@ -87,10 +89,7 @@ export function drawModel(
   const samples = sampler.samples!;
   const passage = { width: config.hidden, steps, scratch: scratch.ahead, samples, hidden };
   return {
-    programs: {
-      decode: buildForward(device, kernels, "decode", parts),
-      prefill: buildForward(device, kernels, "prefill", parts),
-    },
+    programs: (phase) => built[phase] ??= buildForward(device, kernels, phase, parts),
     sampling,
     ahead: table && buildAhead(device, kernels, { ...passage, table }),
     ...{ steps, scratch, pools },
@@ -146,7 +145,7 @@ function countLayer(model: Blueprint, index: number, shape: StepShape): number {
 }
 
 function programsOf({ programs }: Blueprint, { rows }: StepShape): ForwardPrograms {
-  return programs[rows > DECODE_ROWS ? "prefill" : "decode"];
+  return programs(rows > DECODE_ROWS ? "prefill" : "decode");
 }
 
 function count(programs: readonly Program[], shape: StepShape): number {

@@ -16,7 +16,7 @@ import type { Subject } from "./subject.ts";
 import { attentionFlops, deltaFlops, expertFlops, matrixBytes } from "./traffic.ts";
 
 /** Experts that share a chunk's rows where they shall be many for each. */
-const CROWDED = 16;
+const CROWDED = 8;
 /** Pairs that one reading of an expert serves. */
 const EXPERT_TILE = 4;
 

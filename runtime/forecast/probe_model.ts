@@ -33,7 +33,7 @@ export interface ProbeStep {
 /** Sequences of the largest batch. */
 const BATCH = SEVERAL.sixteen;
 /** Rows of a step of a prompt. */
-export const CHUNK = 64;
+export const CHUNK = 32;
 /** Tokens before a row where attention is timed. */
 export const PROBE_CONTEXT = 2048;
 
@@ -192,7 +192,7 @@ export class ProbeModel {
   }
 
   #programs(): ForwardPrograms {
-    return this.#model.programs[this.#shape.rows > DECODE_ROWS ? "prefill" : "decode"];
+    return this.#model.programs(this.#shape.rows > DECODE_ROWS ? "prefill" : "decode");
   }
 
   /** Each row's own choice, as independent as numbers can be; the shared expert comes last. */

@@ -5,6 +5,7 @@ import { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Readback, syncReadbackWorks } from "../../runtime/gpu/readback.ts";
 import { CHAIN, measureDevice } from "../../runtime/forecast/measure.ts";
 import { measureKernels } from "../../runtime/forecast/measure_kernels.ts";
+import { CHUNK } from "../../runtime/forecast/probe_model.ts";
 import { noise, Stopwatch } from "../../runtime/forecast/stopwatch.ts";
 import { decimal, digits, time } from "../../runtime/forecast/derived.ts";
 import { addMatmul } from "../../runtime/model/linear.ts";
@@ -79,7 +80,7 @@ async function reportRates(
     ["FP8 matrices", `${decimal(narrow.one)}/s`, `one row; ${decimal(narrow.eight)}/s eight`],
     ["BF16 matrices", `${decimal(wide.one)}/s`, `one row; ${decimal(wide.eight)}/s eight`],
     ["experts", `${decimal(experts.one)}/s`, `one row; ${decimal(experts.several)}/s eight`],
-    ["prompts", `${decimal(narrow.many, "FLOP")}/s`, "FP8 matrices with 64 rows"],
+    ["prompts", `${decimal(narrow.many, "FLOP")}/s`, `FP8 matrices with ${CHUNK} rows`],
     ["recurrent states", `${decimal(delta.step)}/s`, "read and written, one row"],
     ["attention", `${decimal(attention.decode)}/s`, "keys and values of 2,048 tokens, one row"],
     ["a dispatch among others", time(dispatch), "of a step of a very small model"],
