@@ -12,7 +12,7 @@ import { allocateCaches, cacheSizes, type LayerCaches, pagesPerArena } from "../
 import type { ModelConfig } from "../model/config.ts";
 import { buildForward, type ForwardPrograms } from "../model/forward.ts";
 import { type AheadPrograms, buildAhead } from "../model/ahead.ts";
-import { moeIdStride } from "../model/moe.ts";
+import { moeIdStride } from "../model/moe_parts.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Phase, type StepBuffers } from "../model/parts.ts";
 import { Placement } from "../model/placement.ts";
 import { Quantizer } from "../model/quantizer.ts";

@@ -8,7 +8,7 @@ import { ExpertReader } from "../experts/reader.ts";
 import type { ReadAhead } from "../experts/read_ahead.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { MlpConfig } from "../model/config.ts";
-import { moeIdStride, stopValues } from "../model/moe.ts";
+import { moeIdStride, stopValues } from "../model/moe_parts.ts";
 import type { StepBuffers } from "../model/parts.ts";
 import type { ModelScratch } from "../model/scratch.ts";
 import { ExpertStage } from "./expert_stage.ts";

@@ -12,7 +12,7 @@ import type { OnRoute } from "../experts/trace.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
-import { moeRanks } from "../model/moe.ts";
+import { moeRanks } from "../model/moe_parts.ts";
 import { DECODE_ROWS } from "../model/parts.ts";
 
 /** What the stage drives. */

@@ -9,7 +9,7 @@ import {
   type ForecastRequest,
   memoryInput,
   pagingOf,
-} from "./forecast.ts";
+} from "./estimate.ts";
 
 /** Something a user can turn. */
 interface Change {

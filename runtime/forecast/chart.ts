@@ -8,7 +8,7 @@ import {
   type ForecastRequest,
   memoryInput,
   pagingOf,
-} from "./forecast.ts";
+} from "./estimate.ts";
 import { pagingRates } from "./paging.ts";
 import { element, label, line, niceTicks, path, picture, type Point } from "./svg.ts";
 

@@ -1,7 +1,7 @@
 /** Speed over the memory of a card. @module */
 import { type MemoryPlan, PlanError, type PlanInput, planMemory } from "../plan.ts";
 import { decodeSpeed } from "./decode.ts";
-import { type ForecastRequest, memoryInput, speedInput } from "./forecast.ts";
+import { type ForecastRequest, memoryInput, speedInput } from "./estimate.ts";
 
 /** One card. */
 export interface CurvePoint {

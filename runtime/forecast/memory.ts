@@ -2,11 +2,12 @@
 import { KV_FORMATS } from "../../shaders/common/kv_format.ts";
 import type { MemoryPlan, PlanInput } from "../plan.ts";
 import { decimal } from "./derived.ts";
-import type { ForecastRequest } from "./forecast.ts";
+import type { PlanChoice } from "../plan_input.ts";
+import type { Subject } from "./subject.ts";
 
 /** A formula for each row of the plan, by its purpose, and for what the KV room means. */
 export function memoryFormulas(
-  { subject: { config }, choice }: ForecastRequest,
+  { subject: { config }, choice }: { readonly subject: Subject; readonly choice: PlanChoice },
   input: Omit<PlanInput, "budget">,
   plan: MemoryPlan,
 ): Readonly<Record<string, string>> {

@@ -1,5 +1,5 @@
 /** What of a model fits a device, and how fast it should be. @module */
-export { type Forecast } from "./forecast.ts";
+export { type Forecast } from "./estimate.ts";
 export { type PlanAnswer, Planner, type PlannerOptions } from "./planner.ts";
 export {
   FORECAST_OPTIONS,

@@ -1,7 +1,7 @@
 /** Reads the command line of `plan`. @module */
 import { parseArgs } from "node:util";
 import { flagFault } from "../options.ts";
-import type { ForecastRequest } from "./forecast.ts";
+import type { ForecastRequest } from "./estimate.ts";
 import {
   FORECAST_OPTIONS,
   ForecastOptionError,

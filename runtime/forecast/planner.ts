@@ -7,7 +7,8 @@ import { PlanError } from "../plan.ts";
 import { readSnapshotConfig } from "../snapshot.ts";
 import { forecastChart } from "./chart.ts";
 import type { Device } from "./devices.ts";
-import { type Forecast, forecast } from "./forecast.ts";
+import type { Forecast } from "./estimate.ts";
+import { forecast } from "./forecast.ts";
 import { hostMemory, type MeasuredDevice, measureHere, ownDevice } from "./own_device.ts";
 import {
   type ForecastDefaults,

@@ -3,7 +3,7 @@ import type { MemoryPlan } from "../plan.ts";
 import type { PlanChoice } from "../plan_input.ts";
 import { decodeSpeed, type PlannedSizes } from "./decode.ts";
 import { type Derived, digits } from "./derived.ts";
-import { memoryInput } from "./forecast.ts";
+import { memoryInput } from "./estimate.ts";
 import type { Rates } from "./measure.ts";
 import { ownDevice } from "./own_device.ts";
 import { prefillSpeed } from "./prefill.ts";

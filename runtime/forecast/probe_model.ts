@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { GpuMemory } from "../gpu/memory.ts";
 import type { Program } from "../gpu/program.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
-import { moeIdStride, moeRanks, stopValues } from "../model/moe.ts";
+import { moeIdStride, moeRanks, stopValues } from "../model/moe_parts.ts";
 import { DECODE_ROWS, PAGE_TOKENS } from "../model/parts.ts";
 import { type PlanChoice } from "../plan_input.ts";
 import { type Blueprint, drawModel } from "./blueprint.ts";

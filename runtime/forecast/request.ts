@@ -4,7 +4,7 @@ import { MAX_AHEAD } from "../engine/pace.ts";
 import { parseSize } from "../options.ts";
 import { MEMBERS } from "../synth/members.ts";
 import { ASSUMED, type Device, DEVICES } from "./devices.ts";
-import type { ForecastRequest } from "./forecast.ts";
+import type { ForecastRequest } from "./estimate.ts";
 import type { Paging } from "./paging.ts";
 import { jsonSubject, MEMBER_NAMES, memberSubject, type Subject } from "./subject.ts";
 

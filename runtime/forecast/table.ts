@@ -1,7 +1,7 @@
 /** A forecast as text for people. @module */
 import { size } from "../plan.ts";
 import { decimal, type Derived, digits, percent, time } from "./derived.ts";
-import { type Forecast, type ForecastSpeed, PROMPT, type Speed } from "./forecast.ts";
+import { type Forecast, type ForecastSpeed, PROMPT, type Speed } from "./estimate.ts";
 
 /** The forecast as lines, the answer first. */
 export function forecastTable(result: Forecast): string {

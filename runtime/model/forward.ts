@@ -14,7 +14,8 @@ import type { ModelConfig } from "./config.ts";
 import { addDeltaNet } from "./delta_net.ts";
 import { addMatmul } from "./linear.ts";
 import { addMlp } from "./mlp.ts";
-import { addCombine, addExperts, addRoute, type MoeParts } from "./moe.ts";
+import { addCombine, addExperts, addRoute } from "./moe.ts";
+import type { MoeParts } from "./moe_parts.ts";
 import type { LayerCaches } from "./caches.ts";
 import {
   DECODE_ROWS,

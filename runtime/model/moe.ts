@@ -5,7 +5,6 @@
  */
 import { moeCombine, moeCombineGrid } from "../../shaders/moe_combine/moe_combine.ts";
 import {
-  groupBytes,
   groupPairs,
   groupPairsGrid,
   groupTiles,
@@ -20,87 +19,16 @@ import {
   gateUpTilesGrid,
   tileGroups,
 } from "../../shaders/moe_experts/expert_tiles.ts";
-import { fewListBytes } from "../../shaders/moe_experts/few_rows.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
 import { tileCut } from "../../shaders/common/tile.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
-import type { Bound } from "../gpu/kernel.ts";
 import type { IndirectGrid, Program } from "../gpu/program.ts";
 import { addMatmul } from "./linear.ts";
-import { addMlp, mlpScratch } from "./mlp.ts";
+import { addMlp } from "./mlp.ts";
 import { addFewRows } from "./moe_few.ts";
 import { addWaves, type Target } from "./moe_fill.ts";
-import { DECODE_ROWS, type MoeWeights, type Phase, type Scratch, type SplitNorm } from "./parts.ts";
-
-/** Sizes of the blocks of a model; all layers are alike. */
-export interface MoeSizes {
-  readonly hidden: number;
-  readonly experts: number;
-  readonly topK: number;
-  readonly dff: number;
-  readonly sharedDff: number;
-  readonly layers: number;
-}
-
-/** The block of one layer. */
-export interface MoeParts {
-  readonly sizes: MoeSizes;
-  /** As given to `moeScratch`. */
-  readonly maxRows: number;
-  readonly layer: number;
-  readonly step: GPUBuffer;
-  /** Buffers of the sizes that `moeScratch` names; `stopValues` holds `stopValues(layers)`. */
-  readonly scratch: Scratch;
-  readonly weights: MoeWeights;
-  /** f32 [rows, hidden]: the normed input, the `scaled` of `norm` where there is one. */
-  readonly x: GPUBuffer;
-  /** Null where x is normed in any step. */
-  readonly norm: SplitNorm | null;
-  /** f32 [rows, hidden]: the residual stream, which the block adds to. */
-  readonly h: GPUBuffer;
-  /** The norm of the residual stream that follows. */
-  readonly next: SplitNorm;
-}
-
-/** Bindings start at multiples of this many words. */
-const ALIGNED_WORDS = 64;
-
-/** Experts of a row: those that the router chose, then the shared one. */
-export function moeRanks({ topK }: Pick<MoeSizes, "topK">): number {
-  return topK + 1;
-}
-
-/** Words from one layer's ids to the next in the `ids` scratch buffer. */
-export function moeIdStride(sizes: Pick<MoeSizes, "topK">, maxRows: number): number {
-  return Math.ceil(maxRows * moeRanks(sizes) / ALIGNED_WORDS) * ALIGNED_WORDS;
-}
-
-/** What the host writes once into the `stopValues` scratch buffer: 1 + the layer, each at its own binding offset. */
-export function stopValues(layers: number): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(layers * ALIGNED_WORDS);
-  for (let layer = 0; layer < layers; layer++) words[layer * ALIGNED_WORDS] = layer + 1;
-  return words;
-}
-
-/**
- * Bytes of the scratch buffers that the blocks of all layers share, by name; `ids`, u32 [layers, moeIdStride], keeps
- * every layer's choice for the host: [rows, moeRanks] from the layer's offset on.
- */
-export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, number> {
-  const { hidden, experts, dff, sharedDff, layers } = sizes;
-  const pairs = maxRows * moeRanks(sizes);
-  return {
-    routerLogits: 4 * maxRows * (experts + 1),
-    ids: 4 * layers * moeIdStride(sizes, maxRows),
-    stopValues: 4 * layers * ALIGNED_WORDS,
-    routeWeights: 4 * pairs,
-    ...mlpScratch(sharedDff, maxRows),
-    expertGroups: groupBytes({ experts: experts + 1, topK: moeRanks(sizes), maxRows }),
-    fewExperts: fewListBytes({ topK: moeRanks(sizes) }),
-    expertAct: 4 * pairs * dff,
-    expertOut: 4 * pairs * hidden,
-  };
-}
+import { layerIds, type MoeParts, moeRanks, stopValue } from "./moe_parts.ts";
+import { DECODE_ROWS, type Phase } from "./parts.ts";
 
 /**
  * Adds the choice of experts. Where a chosen expert has no slot (or, where the GPU pages by itself, is not in host memory yet),
@@ -108,7 +36,7 @@ export function moeScratch(sizes: MoeSizes, maxRows: number): Record<string, num
  * routed ones is computed here, into its place among their outputs.
  */
 export function addRoute(program: Program, phase: Phase, parts: MoeParts): void {
-  const { step, x, norm, scratch, weights, sizes, layer } = parts;
+  const { step, x, norm, scratch, weights, sizes } = parts;
   const logits = scratch.routerLogits!;
   addMatmul(program, phase, { step, x, norm, y: logits }, weights.router);
   if (weights.shared) {
@@ -125,8 +53,8 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
     step,
     logits,
     table: (weights.pool.host ?? weights.pool).table,
-    stop: { buffer: scratch.stopValues!, offset: layer * ALIGNED_WORDS * 4, size: 4 },
-    ids: idsOf(parts),
+    stop: stopValue(parts),
+    ids: layerIds(parts),
     weights: scratch.routeWeights!,
   }, moeRouteGrid);
 }
@@ -138,7 +66,7 @@ export function addRoute(program: Program, phase: Phase, parts: MoeParts): void 
 export function addExperts(program: Program, phase: Phase, parts: MoeParts): void {
   const { weights: { pool }, sizes: { experts, topK }, maxRows, step } = parts;
   if (!pool.host) return addWave(program, phase, parts);
-  const fill = { experts, topK, maxRows, step, ids: idsOf(parts), pool };
+  const fill = { experts, topK, maxRows, step, ids: layerIds(parts), pool };
   addWaves(
     program,
     phase,
@@ -161,7 +89,7 @@ function addWave(program: Target, phase: Phase, parts: MoeParts): void {
     chunk: i,
     moreChunks: i < pool.chunks.length - 1,
   }));
-  addFewRows(program, parts, { shapes, ids: idsOf(parts) });
+  addFewRows(program, parts, { shapes, ids: layerIds(parts) });
   if (phase !== "prefill") return;
   addGroups(program, parts, shapes);
   pool.chunks.forEach(({ buffer }, i) =>
@@ -189,7 +117,7 @@ function addGroups(program: Target, parts: MoeParts, shapes: readonly ExpertShap
   const common = { step, groups: scratch.expertGroups!, sizes: sizesOf(program, shape) };
   program.add(
     groupPairs(),
-    { ...common, ids: idsOf(parts) },
+    { ...common, ids: layerIds(parts) },
     gridFor(8, () => groupPairsGrid(shape)),
   );
   program.add(
@@ -255,15 +183,6 @@ function bindingsOf(
 
 function sizesOf(program: Target, shape: ExpertShape): GPUBuffer {
   return program.kernels.uniform(expertSizes(shape));
-}
-
-/** This layer's part of the ids. */
-function idsOf({ sizes, maxRows, layer, scratch }: Pick<
-  MoeParts,
-  "sizes" | "maxRows" | "layer" | "scratch"
->): Bound {
-  const size = 4 * moeIdStride(sizes, maxRows);
-  return { buffer: scratch.ids!, offset: layer * size, size };
 }
 
 type GridOf = (shape: StepShape) => Grid;

@@ -25,7 +25,7 @@ import type { Bound } from "../gpu/kernel.ts";
 import type { IndirectGrid } from "../gpu/program.ts";
 import { squareParts } from "./linear.ts";
 import type { Target } from "./moe_fill.ts";
-import type { MoeParts } from "./moe.ts";
+import type { MoeParts } from "./moe_parts.ts";
 import { DECODE_ROWS } from "./parts.ts";
 
 /** The chunks of the pool, and the layer's part of the ids. */

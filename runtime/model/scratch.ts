@@ -8,7 +8,7 @@ import type { ModelConfig } from "./config.ts";
 import { deltaScratch } from "./delta_net.ts";
 import { squareParts } from "./linear.ts";
 import { mlpScratch } from "./mlp.ts";
-import { moeScratch } from "./moe.ts";
+import { moeScratch } from "./moe_parts.ts";
 import { DECODE_ROWS, PAGE_TOKENS, type Scratch, type StepBuffers } from "./parts.ts";
 import { samplerScratch, type SamplerSizes } from "./sampler.ts";
 

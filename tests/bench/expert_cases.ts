@@ -1,5 +1,6 @@
 /** Benchmarks of the routed experts. @module */
-import { addExperts, moeIdStride, type MoeParts, moeScratch } from "../../runtime/model/moe.ts";
+import { addExperts } from "../../runtime/model/moe.ts";
+import { moeIdStride, type MoeParts, moeScratch } from "../../runtime/model/moe_parts.ts";
 import { DECODE_ROWS, type Matrix } from "../../runtime/model/parts.ts";
 import { dequantizeBf16, numberToBf16 } from "../../shaders/common/bf16.ts";
 import { expertLayout, type ExpertPart } from "../../shaders/common/expert_layout.ts";

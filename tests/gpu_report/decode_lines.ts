@@ -1,7 +1,7 @@
 /** Lines about decoding: the rate, and the sums that it is held against. @module */
 import { decodeSpeed } from "../../runtime/forecast/decode.ts";
 import { decimal, digits, percent, time } from "../../runtime/forecast/derived.ts";
-import { memoryInput } from "../../runtime/forecast/forecast.ts";
+import { memoryInput } from "../../runtime/forecast/estimate.ts";
 import type { Rates } from "../../runtime/forecast/measure.ts";
 import { aheadBound } from "../../runtime/engine/pace.ts";
 import { ownDevice } from "../../runtime/forecast/own_device.ts";

@@ -1,5 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { memoryInput } from "../../../runtime/forecast/forecast.ts";
+import { memoryInput } from "../../../runtime/forecast/estimate.ts";
 import { memberSubject, snapshotSubject } from "../../../runtime/forecast/subject.ts";
 import { forecastTable } from "../../../runtime/forecast/table.ts";
 import { planInput } from "../../../runtime/plan_input.ts";

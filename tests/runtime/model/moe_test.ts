@@ -1,15 +1,13 @@
 import { assertEquals } from "@std/assert";
+import { addCombine, addExperts, addRoute } from "../../../runtime/model/moe.ts";
 import {
-  addCombine,
-  addExperts,
-  addRoute,
   moeIdStride,
   type MoeParts,
   moeRanks,
   moeScratch,
   type MoeSizes,
   stopValues,
-} from "../../../runtime/model/moe.ts";
+} from "../../../runtime/model/moe_parts.ts";
 import type { Phase } from "../../../runtime/model/parts.ts";
 import type { ExpertFormat } from "../../../shaders/common/expert_layout.ts";
 import { squareBlock } from "../../../shaders/common/products.ts";
