@@ -26,13 +26,35 @@ const files: SourceFile[] = [...walk("")]
 
 /** Paths, from the root, of the project's files whose values a file imports on one line. */
 function importsOf({ path, text }: SourceFile): string[] {
-  const code = text.replaceAll(/^import type .*$/gm, "");
-  const specifiers = [...code.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
+  return allImportsOf({ path, text: text.replaceAll(/^import type .*$/gm, "") });
+}
+
+/** The same, types included. */
+function allImportsOf({ path, text }: SourceFile): string[] {
+  const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
     match[1]!
   );
   return specifiers.map((specifier) =>
     new URL(specifier, new URL(path, ROOT)).href.slice(ROOT.href.length)
   );
+}
+
+/** The first circle of imports that a search from `path` meets, as the files on it; null if there is none. */
+function circleFrom(
+  path: string,
+  imports: ReadonlyMap<string, readonly string[]>,
+  seen: Set<string>,
+  way: readonly string[] = [],
+): string[] | null {
+  const begin = way.indexOf(path);
+  if (begin >= 0) return [...way.slice(begin), path];
+  if (seen.has(path)) return null;
+  seen.add(path);
+  for (const target of imports.get(path) ?? []) {
+    const circle = circleFrom(target, imports, seen, [...way, path]);
+    if (circle) return circle;
+  }
+  return null;
 }
 
 function offences(within: string, allowed: (target: string, from: string) => boolean): string[] {
@@ -60,6 +82,12 @@ Deno.test("routes/ knows the engine by runtime/mod.ts alone", () => {
     offences("routes/", (target) => target.startsWith("routes/") || target === "runtime/mod.ts"),
     [],
   );
+});
+
+Deno.test("no files import each other in a circle", () => {
+  const imports = new Map(files.map((file) => [file.path, allImportsOf(file)]));
+  const seen = new Set<string>();
+  assertEquals([...imports.keys()].flatMap((path) => circleFrom(path, imports, seen) ?? []), []);
 });
 
 Deno.test("nothing but tests and other plain loops imports a naive twin", () => {

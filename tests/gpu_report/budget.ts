@@ -1,9 +1,7 @@
 /** The engine at one budget: start-up, first token, decode, hits and prompts. @module */
 import { digits, time } from "../../runtime/forecast/derived.ts";
-import type { Rates } from "../../runtime/forecast/measure.ts";
 import { snapshotSubject, type Subject } from "../../runtime/forecast/subject.ts";
-import type { OpenedEngine } from "../../runtime/open.ts";
-import { parseSize, type Residency } from "../../runtime/options.ts";
+import { parseSize } from "../../runtime/options.ts";
 import { planMemory, size } from "../../runtime/plan.ts";
 import { planInput } from "../../runtime/plan_input.ts";
 import { readSnapshotConfig } from "../../runtime/snapshot.ts";
@@ -12,41 +10,11 @@ import { openSnapshot } from "../../weights/mod.ts";
 import { openTestEngine, TEST_OPTIONS } from "../engine_fixture.ts";
 import { tellDecode } from "./decode_lines.ts";
 import type { Report } from "./finding.ts";
+import type { BudgetRun, OpenRun } from "./open_run.ts";
 import type { ReportOptions } from "./options.ts";
 import { dropCaches, obstacleTo } from "./room.ts";
 import { snapshotFolder } from "./snapshot.ts";
 import { PROMPT, Workload } from "./workload.ts";
-
-/** What a budget's run goes by beside the report's options. */
-export interface BudgetRun {
-  /** As `serve --vram`; null: everything resident. */
-  readonly budget: string | null;
-  readonly residency: Residency;
-  /** Variant of the matrix kernels: that of all budgets. */
-  readonly kernels: string;
-  /** Measured before; null if that failed. */
-  readonly rates: Rates | null;
-  /** Seconds of a step with everything resident, where that ran. */
-  readonly residentStep: number | null;
-  /** Log-probabilities of the same prompt at the first budget that ran. */
-  readonly logprobs: readonly number[] | null;
-  /** Whether the pages of the snapshot are thrown out of memory before. */
-  readonly cold: boolean;
-  /** When the run is stopped, on the clock of `performance`. */
-  readonly untilMs: number;
-}
-
-/** An engine that runs, with what its lines are made from. */
-export interface OpenRun extends BudgetRun {
-  /** For people. */
-  readonly name: string;
-  readonly subject: Subject;
-  readonly engine: OpenedEngine;
-  readonly workload: Workload;
-  readonly choice: ReturnType<typeof choiceOf>;
-  /** Whether shaders run on the CPU. */
-  readonly software: boolean;
-}
 
 const WARM_UP = 8;
 /** Room behind the longest prompt. */

@@ -6,7 +6,7 @@ import type { Rates } from "../../runtime/forecast/measure.ts";
 import { aheadBound } from "../../runtime/engine/pace.ts";
 import { ownDevice } from "../../runtime/forecast/own_device.ts";
 import { besideMeasured, predict } from "../../runtime/forecast/predict.ts";
-import type { OpenRun } from "./budget.ts";
+import type { OpenRun } from "./open_run.ts";
 import type { Report } from "./finding.ts";
 import { PROMPT } from "./workload.ts";
 

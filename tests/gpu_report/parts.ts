@@ -1,7 +1,8 @@
 /** What the report is made of: each part runs in a process of its own, so that what it breaks stays its own. @module */
 import type { Rates } from "../../runtime/forecast/measure.ts";
 import { reportAdapter } from "./adapter.ts";
-import { type BudgetRun, reportBudget } from "./budget.ts";
+import { reportBudget } from "./budget.ts";
+import type { BudgetRun } from "./open_run.ts";
 import { reportCorrectness } from "./correctness.ts";
 import type { Finding, Report } from "./finding.ts";
 import { pinnedKernels, reportKernels } from "./kernels.ts";
