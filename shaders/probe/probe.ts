@@ -9,7 +9,7 @@ const READ_BYTES = 1024 * 16;
 /** Workgroups in one dimension of a grid. */
 const MOST_GROUPS = 32_768;
 /** f32 chains of a thread, and steps of a chain in a round. */
-const CHAINS = 16;
+const CHAINS = 12;
 const STEPS = 4;
 
 /** A kernel with its grid and what it leaves behind. */

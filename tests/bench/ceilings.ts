@@ -2,9 +2,10 @@
 import type { Program } from "../../runtime/gpu/program.ts";
 import { Pools } from "../../runtime/synth/pool.ts";
 import type { Grid, KernelSpec } from "../../shaders/kernel_spec.ts";
+import { naiveMultiply } from "../../shaders/probe/naive.ts";
+import { multiplyProbe } from "../../shaders/probe/probe.ts";
 import type { Bench } from "./bench.ts";
 import copy from "./copy.wgsl" with { type: "text" };
-import fma from "./fma.wgsl" with { type: "text" };
 import read from "./read.wgsl" with { type: "text" };
 
 /** Bytes that both run over: more than caches hold. */
@@ -15,22 +16,25 @@ const GROUP_BYTES = 2048 * 16;
 const GROUPS = BYTES / GROUP_BYTES;
 const SHAPE = { rows: 1, segments: 1, headRows: 1, maxContext: 1 };
 const GRID = (): Grid => [GROUPS, 1, 1];
-/** Workgroups and multiply-adds of a thread of the third. */
-const FMA_GROUPS = 512;
-const FMA_STEPS = 4096;
+/** The third: its workgroups, and their rounds. */
+const MULTIPLY_ROUNDS = 64;
+const MULTIPLY = multiplyProbe(512, MULTIPLY_ROUNDS);
 
 /** The kernels, placed and verified. */
 export class Ceilings {
   readonly #bench: Bench;
   readonly #read: Program;
   readonly #copy: Program;
-  readonly #fma: Program;
+  readonly #multiply: Program;
 
-  private constructor(bench: Bench, programs: Readonly<Record<"read" | "copy" | "fma", Program>>) {
+  private constructor(
+    bench: Bench,
+    programs: Readonly<Record<"read" | "copy" | "multiply", Program>>,
+  ) {
     this.#bench = bench;
     this.#read = programs.read;
     this.#copy = programs.copy;
-    this.#fma = programs.fma;
+    this.#multiply = programs.multiply;
   }
 
   /** @throws {Error} if a kernel misses a byte, or a product. */
@@ -48,7 +52,11 @@ export class Ceilings {
       const found = await bench.floats(program, SHAPE, { buffer, count });
       expectSum(new Uint32Array(found.buffer, 0, count), words);
     }
-    return new Ceilings(bench, { read: reading, copy: copying, fma: await placeFma(bench) });
+    return new Ceilings(bench, {
+      read: reading,
+      copy: copying,
+      multiply: await placeMultiply(bench),
+    });
   }
 
   /** Bytes a second of the kernel that only reads, now: others may use the machine too. */
@@ -62,9 +70,8 @@ export class Ceilings {
   }
 
   /** Multiplications and additions a second of a kernel that does nothing else, in registers. */
-  async fma(): Promise<number> {
-    const flops = 2 * FMA_STEPS * FMA_GROUPS * THREADS;
-    return flops / await this.#bench.seconds(this.#fma, SHAPE);
+  async multiply(): Promise<number> {
+    return MULTIPLY.flops / await this.#bench.seconds(this.#multiply, SHAPE);
   }
 }
 
@@ -79,20 +86,15 @@ export function randomWords(count: number): Uint32Array<ArrayBuffer> {
   return words;
 }
 
-async function placeFma(bench: Bench): Promise<Program> {
-  const count = FMA_GROUPS * THREADS;
-  const start = new Float32Array(count).fill(1);
-  const sums = bench.keep(4 * count);
+async function placeMultiply(bench: Bench): Promise<Program> {
+  const count = MULTIPLY.outputBytes / 4;
+  const ends = bench.keep(MULTIPLY.outputBytes);
   const program = bench.program();
-  program.add(
-    spec("fma", fma, "sums"),
-    { data: bench.keep(start), sums },
-    () => [FMA_GROUPS, 1, 1],
-  );
-  const found = await bench.floats(program, SHAPE, { buffer: sums, count });
-  // Each of a thread's 32 numbers goes from 1 to x/2 + 1 so often that it is 2.
-  if (found.every((sum) => Math.abs(sum - 64) < 1e-3)) return program;
-  throw new Error(`Cannot time a ceiling: products sum to ${found[0]}, wanted 64`);
+  program.add(MULTIPLY.spec, { ends }, () => MULTIPLY.grid);
+  const found = await bench.floats(program, SHAPE, { buffer: ends, count });
+  const wanted = naiveMultiply(0, MULTIPLY_ROUNDS);
+  if (Math.abs(found[0]! - wanted) < 1e-3) return program;
+  throw new Error(`Cannot time a ceiling: products sum to ${found[0]}, wanted ${wanted}`);
 }
 
 function spec(name: string, source: string, output: string): KernelSpec {

@@ -69,7 +69,7 @@ export async function runKernelCase(
   const { program, copies = 1, shape } = placed;
   const seconds = await bench.seconds(program, shape) / copies;
   bench.clear();
-  const ceiling = limit === "bytes" ? await ceilings.read() : await ceilings.fma();
+  const ceiling = limit === "bytes" ? await ceilings.read() : await ceilings.multiply();
   const rate = (limit === "bytes" ? bytes : flops) / seconds;
   return { name, limit, bytes, flops, seconds, ceiling, ofCeiling: rate / ceiling, error };
 }

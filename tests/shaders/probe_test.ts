@@ -26,7 +26,7 @@ Deno.test("multiplyProbe() computes every chain to its end", async () => {
     assertAlmostEquals(ends![thread]!, naiveMultiply(thread, 10), 1e-3);
     assertAlmostEquals(ends![64 + thread]!, naiveMultiply(thread, 10), 1e-3);
   }
-  assertEquals(flops, 2 * 128 * 16 * 40);
+  assertEquals(flops, 2 * 128 * 12 * 40);
 });
 
 Deno.test("chainProbe() adds one to every word", async () => {
