@@ -41,11 +41,11 @@ const ROWS: readonly (readonly [name: string, cell: (run: BudgetRun) => string])
   ["hit rate", ({ experts: { hits, misses } }) => `${(100 * hits / (hits + misses)).toFixed(1)} %`],
   ["stops", ({ experts }) => String(experts.stops)],
   ["trunk read", ({ trunkBytes }) => amount(trunkBytes)],
-  ["experts read on demand", ({ experts }) => amount(experts.demandBytes)],
+  ["experts loaded on demand", ({ experts }) => amount(experts.demandBytes)],
   ["  misses x expert size", ({ experts }) => amount(experts.misses * experts.expertBytes)],
   ["experts read ahead", ({ experts }) => amount(experts.prefetchBytes)],
   ["experts read to time the ways", ({ experts }) => amount(experts.trialBytes)],
-  ["headers and embedding rows", (run) => amount(otherBytes(run))],
+  ["headers and embedding rows", otherAmount],
   ["read calls, from outside", ({ reads }) => amount(reads.called)],
   ["fetched from storage", ({ reads }) => amount(reads.fetched)],
   ["planned for the GPU", ({ planned }) => amount(planned)],
@@ -62,6 +62,12 @@ const ROWS: readonly (readonly [name: string, cell: (run: BudgetRun) => string])
 /** Anonymous memory of the process that is not the software GPU's. */
 export function beyondPlan({ memory, planned }: BudgetRun): number {
   return memory.atEnd.anonymous + memory.atEnd.shared - planned;
+}
+
+/** Experts that were loaded out of host memory were read into it before, each once: then the rest is not known. */
+function otherAmount(run: BudgetRun): string {
+  const bytes = otherBytes(run);
+  return bytes < 0 ? "unknown" : amount(bytes);
 }
 
 /** What was read of the snapshot and is neither trunk nor expert. */
