@@ -31,7 +31,7 @@ export const CHAIN = 300;
 
 const PIECE = 2 ** 23;
 /** Workgroups and rounds of the arithmetic. */
-const MULTIPLY = { software: [64, 16], hardware: [4096, 512] } as const;
+const MULTIPLY = { software: [256, 64], hardware: [4096, 512] } as const;
 
 /** Enough for a forecast: some seconds on a CPU that runs shaders, less on a GPU. */
 export function defaultSize({ software, maxBinding }: Gpu): MeasureSize {
