@@ -6,6 +6,7 @@ import { type CacheLayout, checkAttention } from "../qk_prepare/qk_prepare.ts";
 import cacheSource from "./cache.wgsl" with { type: "text" };
 import decode from "./decode.wgsl" with { type: "text" };
 import broadcasting from "./decode_broadcast.wgsl" with { type: "text" };
+import inputs from "./decode_inputs.wgsl" with { type: "text" };
 import merge from "./merge.wgsl" with { type: "text" };
 import slice from "./slice.wgsl" with { type: "text" };
 import split from "./split.wgsl" with { type: "text" };
@@ -48,7 +49,7 @@ export function attentionDecode(
   const block = ceilDiv(shape.heads / shape.kvHeads, blocks(shape));
   return {
     name: broadcast ? "attention_decode_broadcast" : "attention_decode",
-    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + split + cacheSource +
+    source: STEP_WGSL + KV_FORMATS[cache.format].snippet + split + cacheSource + inputs +
       (broadcast ? slice + broadcasting : decode),
     bindings: {
       step: "read",

@@ -6,25 +6,7 @@
 // tokens: every key and value is read once for all its heads. Scores: a thread 4 tokens x 8 heads over a quarter of the
 // elements. Sums: a thread 8 elements x 8 heads over a slice of the tokens. Registers, not loads, hold what is shared.
 
-override KV_HEADS: u32;
-override GROUP: u32;       // query heads of a key head
 override BLOCK: u32;       // query heads of a workgroup, at most 8
-override D: u32;
-override PAGE_TOKENS: u32;
-override ARENA: u32;
-override SPLITS: u32;      // capacity of the outputs
-
-const LOWEST: f32 = -1e30;
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<Row>;
-@group(0) @binding(2) var<storage, read> segments: array<Segment>;
-@group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> k_pages: array<KvOctet>;
-@group(0) @binding(6) var<storage, read> v_pages: array<KvOctet>;
-@group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> totals: array<vec2<f32>>;
 
 var<workgroup> shared_q: array<vec4<f32>, 512>; // [BLOCK, D / 4], at the end the slices' sums [BLOCK, 64]
 var<workgroup> partial: array<vec4<f32>, 512>;  // [4 quarters, 8 heads, 16]: scores of 4 tokens

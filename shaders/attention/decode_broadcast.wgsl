@@ -2,25 +2,7 @@
 // threads takes one split (x) for up to 8 query heads of one key head (y) of one row (z), four tokens at a time. A head is cut
 // among the threads (slice.wgsl): queries and sums stay in their registers, keys and values are read once, no thread waits.
 
-override KV_HEADS: u32;
-override GROUP: u32;       // query heads of a key head
 override COUNT: u32;       // query heads of a workgroup, at most 8
-override D: u32;
-override PAGE_TOKENS: u32; // a multiple of 4
-override ARENA: u32;
-override SPLITS: u32;      // capacity of the outputs
-
-const LOWEST: f32 = -1e30;
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<Row>;
-@group(0) @binding(2) var<storage, read> segments: array<Segment>;
-@group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> k_pages: array<KvOctet>;
-@group(0) @binding(6) var<storage, read> v_pages: array<KvOctet>;
-@group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> totals: array<vec2<f32>>;
 
 // A last block may be short: its spare heads repeat the last one and are not stored.
 fn query_of(start: u32, head: u32, thread: u32) -> Slice {

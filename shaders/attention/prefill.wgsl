@@ -5,27 +5,11 @@
 // A workgroup takes 64 queries: rows of one segment (x) with all heads of one key head (y), and walks over
 // tiles of 32 or 64 keys. Scores: a thread 4 queries x KEYS_A_THREAD keys. Sums: a thread 4 queries x 16 elements.
 
-override HEADS: u32;
-override KV_HEADS: u32;
-override D: u32;
-override PAGE_TOKENS: u32;
-override ARENA: u32;
 override HIGHS: u32;         // threads / 16; at least D / 16
 override KEYS_A_THREAD: u32; // 4 or 8
 
-const LOWEST: f32 = -1e30;
 const TILE_QUERIES: u32 = 64u;
 const PAD: u32 = 9u; // vec4s a query in the tile: 8 and one that keeps neighbours in different banks
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<Row>;
-@group(0) @binding(2) var<storage, read> segments: array<Segment>;
-@group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> k_pages: array<KvOctet>;
-@group(0) @binding(7) var<storage, read> v_pages: array<KvOctet>;
-@group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>;
 
 var<workgroup> shared_q: array<vec4<f32>, 576>; // [64 queries, PAD]: 32 elements of each
 var<workgroup> weights: array<vec4<f32>, 1024>; // [64 keys, 16]: exp(score - most) of queries g, g + 16, g + 32, g + 48

@@ -3,25 +3,9 @@
 // is cut among the threads (slice.wgsl): queries and sums stay in their registers, and no thread waits. What is known of a
 // single query, its scores, weights, maximum and total, is kept by the thread of the same number.
 
-override HEADS: u32;
-override KV_HEADS: u32;
-override D: u32;
-override PAGE_TOKENS: u32; // a multiple of 4
-override ARENA: u32;
 override COUNT: u32;       // queries of whole rows, at most 8
 
-const LOWEST: f32 = -1e30;
 const TILE_QUERIES: u32 = 8u;
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<Row>;
-@group(0) @binding(2) var<storage, read> segments: array<Segment>;
-@group(0) @binding(3) var<storage, read> pages: array<u32>;
-@group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> k_pages: array<KvOctet>;
-@group(0) @binding(7) var<storage, read> v_pages: array<KvOctet>;
-@group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>;
 
 // A query past the end of the segment repeats the last row's and is not stored.
 fn row_of(tile: Tile, query: u32) -> u32 {

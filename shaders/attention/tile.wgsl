@@ -1,5 +1,23 @@
-// Which rows a workgroup of the prefill kernels takes, and where its sums go. The kernel declares the buffers and how many
-// queries a tile has: TILE_QUERIES.
+// What prefill.wgsl and prefill_broadcast.wgsl are given, which rows a workgroup takes, and where its sums go. The kernel
+// declares how many queries a tile has: TILE_QUERIES.
+
+override HEADS: u32;
+override KV_HEADS: u32;
+override D: u32;
+override PAGE_TOKENS: u32; // a multiple of 4
+override ARENA: u32;
+
+const LOWEST: f32 = -1e30;
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> rows: array<Row>;
+@group(0) @binding(2) var<storage, read> segments: array<Segment>;
+@group(0) @binding(3) var<storage, read> pages: array<u32>;
+@group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> k_pages: array<KvOctet>;
+@group(0) @binding(7) var<storage, read> v_pages: array<KvOctet>;
+@group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>;
 
 struct Tile {
   segment: u32,

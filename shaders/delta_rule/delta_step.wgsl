@@ -12,39 +12,8 @@
 // the state slots it alone writes, so the slot to read may be the slot to write; of the rings of the convolution, the
 // first value head of a key head writes what others do not read.
 
-override KEY_HEADS: u32;
-override VALUE_HEADS: u32;
-override KEY_DIM: u32;
-override VALUE_DIM: u32;
-override HIDDEN: u32;    // a multiple of 16
-override PARTS: u32;     // of the squares of x; 0: x is normed in any step
-override SCALED_ROWS: u32; // most rows of a step whose x is scaled
-override EPSILON: f32;
-override FEWEST_ROWS: u32; // of a segment: others are left to another instance of this kernel,
-override MOST_ROWS: u32;   // or to the chunked ones
-override THREADS: u32;   // KEY_DIM VALUE_DIM / 64
-override GATE_PARTS: u32; // the same: parts in which the gates are added up
-override INPUTS: u32;    // (2 KEY_DIM + VALUE_DIM) / 4
-override STRIPES: u32;   // threads that add up the gates: at most THREADS
+override STRIPES: u32; // threads that add up the gates: at most THREADS
 
-const LENGTH_EPSILON: f32 = 1e-6;
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> segments: array<Segment>;
-@group(0) @binding(2) var<storage, read> mixed: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> convolved: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> conv_weight: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> gates: array<Codes>;
-@group(0) @binding(7) var<storage, read> a_log: array<f32>;
-@group(0) @binding(8) var<storage, read> dt_bias: array<f32>;
-@group(0) @binding(9) var<storage, read> norm: array<vec4<f32>>;
-@group(0) @binding(10) var<storage, read_write> conv_state: array<vec4<f32>>;
-@group(0) @binding(11) var<storage, read_write> state: array<vec4<f32>>;
-@group(0) @binding(12) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(13) var<storage, read> squares: array<f32>;
-
-var<workgroup> inputs: array<vec4<f32>, INPUTS>;       // the head's q, k, v
 var<workgroup> gate_parts: array<vec3<f32>, THREADS>;  // of each thread: b, a, squares of x
 var<workgroup> gate_sums: array<vec3<f32>, STRIPES>;   // of each stripe of the threads
 var<workgroup> key_sums: array<vec4<f32>, THREADS>;

@@ -3,39 +3,6 @@
 // state twice. A thread has quads t, t + 8, t + 16 and t + 24 of each key's values. Every sum is taken in the order of
 // delta_step.wgsl, so that a row has the same bits in both.
 
-override KEY_HEADS: u32;
-override VALUE_HEADS: u32;
-override KEY_DIM: u32;
-override VALUE_DIM: u32;   // 32, 64 or 128
-override HIDDEN: u32;      // a multiple of 16
-override PARTS: u32;       // of the squares of x; 0: x is normed in any step
-override SCALED_ROWS: u32; // most rows of a step whose x is scaled
-override EPSILON: f32;
-override FEWEST_ROWS: u32; // of a segment: 1
-override MOST_ROWS: u32;   // 1
-override THREADS: u32;     // 8
-override GATE_PARTS: u32;  // KEY_DIM VALUE_DIM / 64: parts in which the gates are added up
-override INPUTS: u32;      // (2 KEY_DIM + VALUE_DIM) / 4
-
-const LENGTH_EPSILON: f32 = 1e-6;
-
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> segments: array<Segment>;
-@group(0) @binding(2) var<storage, read> mixed: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> convolved: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> conv_weight: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> gates: array<Codes>;
-@group(0) @binding(7) var<storage, read> a_log: array<f32>;
-@group(0) @binding(8) var<storage, read> dt_bias: array<f32>;
-@group(0) @binding(9) var<storage, read> norm: array<vec4<f32>>;
-@group(0) @binding(10) var<storage, read_write> conv_state: array<vec4<f32>>;
-@group(0) @binding(11) var<storage, read_write> state: array<vec4<f32>>;
-@group(0) @binding(12) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(13) var<storage, read> squares: array<f32>;
-
-var<workgroup> inputs: array<vec4<f32>, INPUTS>; // the head's q, k, v
-
 // This thread's values of a key, or its sums.
 struct Values { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 

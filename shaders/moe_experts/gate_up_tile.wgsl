@@ -50,24 +50,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = (group.y * TILE_THREADS + thread) * 4u;
   let rows = rows_of(table[tile.expert], i);
   let source = open_tile(tile, thread);
-  // Of four loops one has something to do; none is inside another or a branch, where CPUs that run shaders pay for every load.
-  let ends = ends_of(tile, units);
-  var sums = TileSums();
-  for (var unit = 0u; unit < ends.x; unit++) {
-    let inputs = next_two(source, unit, units);
-    sums = add_two(sums, load_block(rows, unit), inputs);
-  }
-  for (var unit = 0u; unit < ends.y; unit++) {
-    let inputs = next_quarter(source, unit, units);
-    sums = add_quarter(sums, load_block(rows, unit), inputs);
-  }
-  for (var unit = 0u; unit < ends.z; unit++) {
-    let inputs = next_half(source, unit, units);
-    sums = add_half(sums, load_block(rows, unit), inputs);
-  }
-  for (var unit = 0u; unit < ends.w; unit++) {
-    let inputs = next_inputs(source, unit, units);
-    sums = add_block(sums, load_block(rows, unit), inputs);
-  }
-  store_tile(tile, i, sums);
+  store_tile(tile, i, tile_sums(tile, rows, source, units));
 }

@@ -30,3 +30,27 @@ fn ends_of(tile: Tile, units: u32) -> vec4<u32> {
   let enough = vec4<u32>(tile.count) <= vec4<u32>(2u, 4u, 8u, 16u);
   return select(vec4<u32>(), vec4<u32>(units), more & enough);
 }
+
+// The products of `units` units of these rows with the rows of x; the kernel declares Rows, and load_block of one unit.
+fn tile_sums(tile: Tile, rows: Rows, source: Source, units: u32) -> TileSums {
+  // Of four loops one has something to do; none is inside another or a branch, where CPUs that run shaders pay for every load.
+  let ends = ends_of(tile, units);
+  var sums = TileSums();
+  for (var unit = 0u; unit < ends.x; unit++) {
+    let inputs = next_two(source, unit, units);
+    sums = add_two(sums, load_block(rows, unit), inputs);
+  }
+  for (var unit = 0u; unit < ends.y; unit++) {
+    let inputs = next_quarter(source, unit, units);
+    sums = add_quarter(sums, load_block(rows, unit), inputs);
+  }
+  for (var unit = 0u; unit < ends.z; unit++) {
+    let inputs = next_half(source, unit, units);
+    sums = add_half(sums, load_block(rows, unit), inputs);
+  }
+  for (var unit = 0u; unit < ends.w; unit++) {
+    let inputs = next_inputs(source, unit, units);
+    sums = add_block(sums, load_block(rows, unit), inputs);
+  }
+  return sums;
+}
