@@ -73,6 +73,11 @@ export class RemoteEngine implements Engine {
     return this.#draining && this.#status.state === "ready" ? { state: "draining" } : this.#status;
   }
 
+  /** Generations that events are still awaited for. */
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
   async counters(): Promise<Counters> {
     const none = { running: 0, waiting: 0, kvUsage: 0, values: {} };
     if (this.#status.state !== "ready") return none;
@@ -96,7 +101,7 @@ export class RemoteEngine implements Engine {
     const cancel = () => this.#worker.postMessage({ type: "cancel", id, taken });
     const abort = () => {
       cancel();
-      queue.end();
+      this.#end(id);
     };
     signal?.addEventListener("abort", abort, { once: true });
     const packed = { ...request, tokens: packIds(request.tokens) };
@@ -117,7 +122,7 @@ export class RemoteEngine implements Engine {
       throw error;
     } finally {
       signal?.removeEventListener("abort", abort);
-      this.#streams.delete(id);
+      this.#end(id);
       if (!finished && !signal?.aborted) cancel();
     }
   }
@@ -160,11 +165,11 @@ export class RemoteEngine implements Engine {
         this.#streams.get(message.id)?.push(message.event);
         if (message.event.type === "done") {
           this.#restarts = 0; // it works: only losses in a row count
-          this.#streams.get(message.id)?.end();
+          this.#end(message.id);
         }
         return;
       case "fail":
-        return this.#streams.get(message.id)?.end(new EngineError(message.code, message.message));
+        return this.#end(message.id, new EngineError(message.code, message.message));
       case "lost":
         return this.#lost(message.message);
       case "broken":
@@ -174,6 +179,12 @@ export class RemoteEngine implements Engine {
         this.#replies.get(message.id)?.(message);
         this.#replies.delete(message.id);
     }
+  }
+
+  /** Whoever reads the stream still gets what has come; nobody has to. */
+  #end(id: number, error?: EngineError): void {
+    this.#streams.get(id)?.end(error);
+    this.#streams.delete(id);
   }
 
   /** Ends all streams and opens a new worker, unless that was tried too often. */

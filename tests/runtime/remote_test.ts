@@ -101,6 +101,27 @@ Deno.test("RemoteEngine cancels when the signal aborts and when the reader leave
   }
 });
 
+Deno.test("RemoteEngine keeps nothing of a stream that has ended, whether its reader comes back or not", async () => {
+  // A stream that was aborted once stayed in the map until its reader asked for more, which it may never do.
+  const { engine, workers } = open();
+  const worker = workers[0]!;
+  worker.say({ type: "ready", info });
+  const aborts = [1, 2, 3].map(() => new AbortController());
+  const streams = aborts.map(({ signal }) => engine.generate(request(1), signal));
+  const firsts = streams.map((stream) => stream.next());
+  for (const id of [1, 2, 3]) worker.say({ type: "event", id, event: token(5) });
+  for (const first of firsts) assertEquals((await first).value, token(5));
+  assertEquals(engine.openStreams, 3);
+  aborts[0]!.abort();
+  assertEquals(engine.openStreams, 2);
+  worker.say({ type: "event", id: 2, event: done });
+  assertEquals(engine.openStreams, 1);
+  worker.say({ type: "fail", id: 3, code: "shutdown", message: "too late" });
+  assertEquals(engine.openStreams, 0);
+  assertEquals((await streams[1]!.next()).value, done);
+  await assertRejects(() => streams[2]!.next(), EngineError, "too late");
+});
+
 Deno.test("RemoteEngine tells what was taken of a watched generation, and of no other", async () => {
   for (const watched of [true, false]) {
     const { engine, workers } = open();
