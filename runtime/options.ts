@@ -1,7 +1,7 @@
 /** Everything that can be set at start: one table, read from flags and their environment twins. @module */
-import { parseArgs } from "node:util";
 import { readReason } from "../weights/mod.ts";
 import { PRODUCT_VARIANTS } from "../shaders/common/variants.ts";
+import { OptionError, readFlags, wholeNumber } from "./command_line.ts";
 import { MAX_AHEAD } from "./engine/pace.ts";
 import type { ReadAheadMode } from "./experts/read_ahead.ts";
 import type { ExpertIo } from "./experts/read_way.ts";
@@ -66,10 +66,7 @@ export interface Options {
   readonly server: ServerOptions;
 }
 
-/** A flag or environment variable that cannot be used. */
-export class OptionError extends Error {
-  override name = "OptionError";
-}
+export { OptionError };
 
 interface Row {
   readonly flag: string;
@@ -201,8 +198,8 @@ export function parseOptions(
 ): Options {
   const values = rawValues(args, env);
   const text = (flag: string) => values.get(flag) ?? null;
-  const integer = (flag: string, min: number, max: number) =>
-    parseInteger(flag, values.get(flag)!, min, max);
+  const integer = (flag: string, least: number, most: number) =>
+    wholeNumber(flag, values.get(flag)!, { least, most });
   return {
     engine: {
       model: text("model") ?? demoModel,
@@ -263,13 +260,6 @@ export function parseVram(text: string): { readonly bytes: number } | { readonly
   );
 }
 
-/** What the parser of a command line threw, in a line for people. */
-export function flagFault(error: unknown): string {
-  // Some of its messages go on with how to pass what begins with a dash.
-  const [reason] = (error as Error).message.split(/\.\s/);
-  return `${reason}; --help lists them`;
-}
-
 /** The options as lines of help. */
 export function optionHelp(): string {
   return OPTION_TABLE.map(({ flag, value, fallback, help }) => {
@@ -285,12 +275,7 @@ function rawValues(
   const options = Object.fromEntries(
     OPTION_TABLE.map(({ flag }) => [flag, { type: "string" as const }]),
   );
-  let flags: Record<string, string | boolean | undefined>;
-  try {
-    flags = parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
-  } catch (error) {
-    throw new OptionError(`Cannot read the options: ${flagFault(error)}`);
-  }
+  const flags = readFlags({ args: [...args], options }).values;
   const values = new Map<string, string>();
   for (const { flag, fallback } of OPTION_TABLE) {
     // Where settings are a form to fill in, an empty variable is one that was left out.
@@ -305,14 +290,6 @@ function rawValues(
 function checkVram(text: string | null): string | null {
   if (text !== null) parseVram(text);
   return text;
-}
-
-function parseInteger(flag: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max && text.trim() !== "") return value;
-  throw new OptionError(
-    `Cannot read --${flag}: found "${text}", wanted a whole number from ${min} to ${max}`,
-  );
 }
 
 function parseChoice<T extends string>(flag: string, text: string, choices: readonly T[]): T {

@@ -2,10 +2,11 @@
  * What a page-in of experts costs to read: every way to read, and in one, two and six pieces, warm and cold. One piece is
  * what a repacked copy would offer: as many bytes in a row, at a page's border. Ways take turns, medians are printed.
  *
- *     deno run -A tests/expert_io.ts SNAPSHOT [rounds] [experts at once]
+ *     deno run -A tests/expert_io.ts SNAPSHOT [--rounds N] [--at-once N]
  *
  * @module
  */
+import { exitCode, OptionError, readFlags, wholeNumber } from "../runtime/command_line.ts";
 import { readSnapshotConfig } from "../runtime/snapshot.ts";
 import { openSnapshot, type ReadWay, type Snapshot } from "../weights/mod.ts";
 import { LIBC_PATHS } from "../weights/libc.ts";
@@ -96,17 +97,31 @@ async function readAll(
   }));
 }
 
-async function main([folder = "", rounds = "20", atOnce = "4"]: readonly string[]): Promise<void> {
+const USAGE = "expert_io.ts SNAPSHOT [--rounds N] [--at-once N]";
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes("--help")) return console.log(USAGE);
+  const text = { type: "string" } as const;
+  const { values, positionals: [folder, ...more] } = readFlags({
+    args: [...args],
+    options: { rounds: { ...text, default: "20" }, "at-once": { ...text, default: "4" } },
+    allowPositionals: true,
+  });
+  if (folder === undefined || more.length > 0) {
+    throw new OptionError(`Cannot read experts: found "${args.join(" ")}", wanted ${USAGE}`);
+  }
+  const rounds = wholeNumber("rounds", values.rounds, { least: 1, most: 1000 });
+  const atOnce = wholeNumber("at-once", values["at-once"], { least: 1, most: 64 });
   const { config: { layers, mlp } } = readSnapshotConfig(folder);
-  if (mlp.kind === "dense") throw new RangeError(`Cannot read experts: "${folder}" has none`);
+  if (mlp.kind === "dense") throw new OptionError(`Cannot read experts: "${folder}" has none`);
   const snapshot = openSnapshot(folder, { source: "mmap" });
   const cache = new Cache();
   const cuts = { "6 pieces": (p: Piece[]) => p, "2 pieces": joined, "1 slab": slab };
-  const buffers = Array.from({ length: Number(atOnce) }, () => new Uint8Array(2 ** 23));
+  const buffers = Array.from({ length: atOnce }, () => new Uint8Array(2 ** 23));
   let turn = 0;
   for (const cold of [false, true]) {
     const times = new Map<string, number[]>();
-    for (let round = 0; round < Number(rounds); round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const way of snapshot.ways) {
         for (const [name, cut] of Object.entries(cuts)) {
           const batch = buffers.map(() => {
@@ -132,4 +147,4 @@ async function main([folder = "", rounds = "20", atOnce = "4"]: readonly string[
   snapshot.close();
 }
 
-if (import.meta.main) await main(Deno.args);
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));

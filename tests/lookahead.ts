@@ -9,6 +9,8 @@
  *
  * @module
  */
+import { exitCode } from "../runtime/command_line.ts";
+import { readSnapshotConfig } from "../runtime/snapshot.ts";
 import { matmulNaive } from "../shaders/matmul/naive.ts";
 import { moeRouteNaive } from "../shaders/moe_route/naive.ts";
 import { rmsNormNaive } from "../shaders/rms_norm/naive.ts";
@@ -204,8 +206,10 @@ function hasFile(path: string): boolean {
   }
 }
 
-if (import.meta.main) {
-  const [dir = "weights/demo", file = `${dir}/expect.jsonl`] = Deno.args;
+async function main(
+  [dir = "weights/demo", file = `${dir}/expect.jsonl`]: readonly string[],
+): Promise<void> {
+  readSnapshotConfig(dir);
   const tokens = hasFile(file) ? longestPrompt(file) : await conversations(dir);
   using model = openNaive(dir);
   const { recalls, repeated, chance, onDemand, guessing } = measureLookahead(model, tokens);
@@ -217,4 +221,8 @@ if (import.meta.main) {
   const count = ({ stops, loads }: Paging) => `${stops} stops, ${loads} loads`;
   console.log(`on demand ${count(onDemand)}; guessing one layer ahead ${count(guessing)}`);
   console.log(`same as the row before: ${percent(repeated)}; blind: ${percent(chance)}`);
+}
+
+if (import.meta.main) {
+  Deno.exit(await exitCode(() => main(Deno.args), { also: [RangeError] }));
 }

@@ -1,6 +1,6 @@
 /** Reads the command line of `plan`. @module */
 import { parseArgs } from "node:util";
-import { flagFault } from "../options.ts";
+import { flagFault, outputFile } from "../command_line.ts";
 import type { ForecastRequest } from "./estimate.ts";
 import {
   FORECAST_OPTIONS,
@@ -38,7 +38,7 @@ export function parseForecastOptions(args: readonly string[]): ForecastCommand {
   return {
     request: forecastRequest(values, { files: true }),
     json: json === true,
-    svg: svg ?? null,
+    svg: svg === undefined ? null : outputFile("svg", svg),
   };
 }
 

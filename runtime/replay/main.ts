@@ -2,7 +2,8 @@
 import { readReason } from "../../weights/mod.ts";
 import { formatTrace, parseTrace, type RoutingTrace } from "../experts/trace.ts";
 import { TextModel } from "../mod.ts";
-import { OptionError } from "../options.ts";
+import { readSnapshotConfig } from "../snapshot.ts";
+import { exitCode, OptionError } from "../command_line.ts";
 import { type Curves, curvesTable, hitRateCurves } from "./curves.ts";
 import {
   type CurvesRequest,
@@ -37,6 +38,7 @@ async function draw(request: CurvesRequest): Promise<void> {
 
 async function record(request: RecordingRequest): Promise<void> {
   const { engine: options, maxTokens, seed, promptFile, out } = request;
+  readSnapshotConfig(options.model);
   const prompts = await readPrompts(promptFile, options.model);
   const trace = await recordTrace({ options, prompts, maxTokens, seed });
   Deno.writeTextFileSync(out, formatTrace(trace));
@@ -45,22 +47,36 @@ async function record(request: RecordingRequest): Promise<void> {
 }
 
 function readTrace(file: string): RoutingTrace {
-  return parseTrace(readFile("trace", file));
+  const text = readFile("trace", file);
+  try {
+    return parseTrace(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new OptionError(error.message.replace("the routing trace", `--trace "${file}"`));
+  }
 }
 
 /** Token ids of each line; texts need the snapshot's tokenizer. */
 async function readPrompts(file: string, model: string): Promise<readonly (readonly number[])[]> {
   const lines = readFile("prompts", file).split("\n").filter((line) => line.trim() !== "");
-  const prompts: unknown[] = lines.map((line) => JSON.parse(line));
+  const refuse = (index: number) =>
+    new OptionError(
+      `Cannot read --prompts "${file}": line ${index + 1} is neither an array of ids nor a string`,
+    );
+  const prompts: unknown[] = lines.map((line, index) => {
+    try {
+      return JSON.parse(line);
+    } catch {
+      throw refuse(index);
+    }
+  });
   const text = prompts.some((prompt) => typeof prompt === "string")
     ? await TextModel.load(model)
     : null;
   return prompts.map((prompt, index) => {
     if (typeof prompt === "string") return text!.tokenizer.encode(prompt, { special: true });
     if (Array.isArray(prompt) && prompt.every(Number.isInteger)) return prompt as number[];
-    throw new OptionError(
-      `Cannot read --prompts "${file}": line ${index + 1} is neither an array of ids nor a string`,
-    );
+    throw refuse(index);
   });
 }
 
@@ -72,13 +88,4 @@ function readFile(flag: string, file: string): string {
   }
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    const known = error instanceof OptionError || error instanceof SyntaxError ||
-      error instanceof RangeError;
-    console.error(known ? error.message : error);
-    Deno.exit(known ? 2 : 1);
-  }
-}
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args), { also: [RangeError] }));

@@ -1,12 +1,6 @@
 /** Reads the command line of `replay`. @module */
-import { parseArgs } from "node:util";
-import {
-  type EngineOptions,
-  flagFault,
-  OPTION_TABLE,
-  OptionError,
-  parseOptions,
-} from "../options.ts";
+import { OptionError, outputFile, readFlags } from "../command_line.ts";
+import { type EngineOptions, OPTION_TABLE, parseOptions } from "../options.ts";
 import { type PolicyName, REPLAY_POLICIES } from "./policies.ts";
 import type { SyntheticOptions } from "./synthetic.ts";
 
@@ -86,9 +80,7 @@ export function parseReplayOptions(
 }
 
 function parseCurves(args: readonly string[]): CurvesRequest {
-  const values = flagsOf(() =>
-    parseArgs({ args: [...args], options: CURVES, strict: true }).values
-  );
+  const { values } = readFlags({ args: [...args], options: CURVES });
   const files = values.trace ?? [];
   const number = (flag: "sticky" | "zipf", fallback: number, most: number) =>
     inRange(flag, values[flag], { fallback, least: 0, most });
@@ -123,9 +115,7 @@ function parseRecording(args: readonly string[], demoModel: string): RecordingRe
   const text = { type: "string" } as const;
   const engineFlags = Object.fromEntries(OPTION_TABLE.map(({ flag }) => [flag, text]));
   const options = { ...engineFlags, prompts: text, out: text, tokens: text, seed: text };
-  const values: Readonly<Record<string, string | boolean | undefined>> = flagsOf(() =>
-    parseArgs({ args: [...args], options, strict: true }).values
-  );
+  const { values } = readFlags({ args: [...args], options });
   const { prompts, out, tokens, seed, ...engine } = values;
   if (typeof prompts !== "string") throw wrong("prompts", undefined, "a file of prompts");
   if (typeof out !== "string") throw wrong("out", undefined, "the file to write");
@@ -134,18 +124,10 @@ function parseRecording(args: readonly string[], demoModel: string): RecordingRe
     command: "record",
     engine: parseOptions(engineArgs, () => undefined, demoModel).engine,
     promptFile: prompts,
-    out,
+    out: outputFile("out", out),
     maxTokens: whole("tokens", tokens, { fallback: 64, least: 0, most: 2 ** 20 }),
     seed: whole("seed", seed, { fallback: 1, least: 0, most: 2 ** 32 - 1 }),
   };
-}
-
-function flagsOf<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw new OptionError(`Cannot read the options: ${flagFault(error)}`);
-  }
 }
 
 interface Range {

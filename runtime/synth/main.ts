@@ -1,7 +1,8 @@
 /** `deno task synth`: writes a snapshot with random weights, with a progress bar. @module */
+import { exitCode } from "../command_line.ts";
 import { size } from "../plan.ts";
-import { parseSynthOptions, SYNTH_HELP, SynthOptionError } from "./options.ts";
-import { SynthError, synthesize } from "./synthesize.ts";
+import { parseSynthOptions, SYNTH_HELP } from "./options.ts";
+import { synthesize } from "./synthesize.ts";
 
 const DEMO = `${import.meta.dirname}/../../weights/demo`;
 const BAR_WIDTH = 30;
@@ -28,18 +29,10 @@ function main(args: readonly string[]): number {
     console.log(SYNTH_HELP);
     return 0;
   }
-  try {
-    const request = parseSynthOptions(args, DEMO);
-    const { tensors, byteLength } = synthesize(request, progressBar());
-    console.log(`${request.folder}: ${tensors} tensors, ${byteLength} bytes`);
-    return 0;
-  } catch (error) {
-    const known = error instanceof SynthOptionError || error instanceof SynthError ||
-      error instanceof RangeError;
-    if (!known) throw error;
-    console.error(error.message);
-    return 2;
-  }
+  const request = parseSynthOptions(args, DEMO);
+  const { tensors, byteLength } = synthesize(request, progressBar());
+  console.log(`${request.folder}: ${tensors} tensors, ${byteLength} bytes`);
+  return 0;
 }
 
-if (import.meta.main) Deno.exit(main(Deno.args));
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args), { also: [RangeError] }));

@@ -1,6 +1,6 @@
 /** Reads the command line of `synth`. @module */
 import { parseArgs } from "node:util";
-import { flagFault } from "../options.ts";
+import { flagFault } from "../command_line.ts";
 import type { SynthModel } from "./inventory.ts";
 import { type Member, MEMBERS } from "./members.ts";
 import { DEFAULT_LOCALITY, type SynthRequest } from "./synthesize.ts";

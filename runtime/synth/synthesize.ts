@@ -1,6 +1,6 @@
 /** Writes a synthetic snapshot. @module */
 import { statfsSync } from "node:fs";
-import { elementCount, type TensorToWrite, writeSnapshot } from "../../weights/mod.ts";
+import { elementCount, readReason, type TensorToWrite, writeSnapshot } from "../../weights/mod.ts";
 import { size } from "../plan.ts";
 import { contents } from "./contents.ts";
 import { inventory, type SynthModel } from "./inventory.ts";
@@ -45,7 +45,7 @@ const BORROWED = [
 /**
  * Writes shards and index, then the borrowed files, and config.json last: a folder with a config.json is whole.
  * @param progress called with the tensor bytes written so far
- * @throws {SynthError} if the folder is not empty or the disk has too little room
+ * @throws {SynthError} if the folder is not empty or cannot be made, or the disk has too little room
  * @throws {RangeError} if the model cannot be cut as asked
  */
 export function synthesize(
@@ -53,8 +53,7 @@ export function synthesize(
   progress: (done: number, total: number) => void = () => {},
 ): SynthResult {
   const list = inventory(model);
-  Deno.mkdirSync(folder, { recursive: true });
-  checkEmpty(folder);
+  makeEmpty(folder);
   checkRoom(folder, list.byteLength);
   const sticky = model.format === "fp8" ? Sticky.of(list.config, locality) : null;
   const largest = list.tensors.reduce((most, { shape }) => Math.max(most, elementCount(shape)), 0);
@@ -69,7 +68,14 @@ export function synthesize(
   return { tensors: list.tensors.length, byteLength: list.byteLength };
 }
 
-function checkEmpty(folder: string): void {
+function makeEmpty(folder: string): void {
+  try {
+    Deno.mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new SynthError(
+      `Cannot write a snapshot to "${folder}": ${readReason(error)}, wanted an empty folder`,
+    );
+  }
   const [first] = [...Deno.readDirSync(folder)];
   if (!first) return;
   throw new SynthError(

@@ -6,6 +6,7 @@ import type { AloneSeconds } from "./alone.ts";
 import { checkpoints, firstOfKind } from "./checkpoints.ts";
 import { MATRICES } from "./kernels.ts";
 import { bytesOf } from "./matrix_cases.ts";
+import { WeightsError } from "../../weights/mod.ts";
 import { parseBenchOptions } from "./options.ts";
 import { decodeRate, isFigure, type LeftOut, median, repeated } from "./timing.ts";
 import { kernelSeconds, weightBytesOfToken } from "./traffic.ts";
@@ -88,7 +89,11 @@ Deno.test("parseBenchOptions() reads lists with thousands, and refuses what it d
   assertEquals([options.contexts, options.runs], [[0, 8192], 2]);
   assertEquals(parseBenchOptions([]).parts.size, 7);
   const wrong = [["--only", "all"], ["--batches", "17"], ["--runs", "0"], ["--contexts", "1.5"]];
-  for (const args of [...wrong, ["--prompts", ""], ["--what"]]) {
+  for (const args of [...wrong, ["--prompts", ""], ["--what"], ["--model", "none"]]) {
     assertThrows(() => parseBenchOptions(args), OptionError, "Cannot read");
   }
+  const json = ["--json", "/nowhere/x.json"];
+  assertThrows(() => parseBenchOptions(json), OptionError, 'found no folder "/nowhere"');
+  const start = ["--start-model", "/nowhere"];
+  assertThrows(() => parseBenchOptions(start), WeightsError, "no such folder");
 });

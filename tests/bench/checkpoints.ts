@@ -47,9 +47,9 @@ export function firstOfKind(list: readonly Checkpoint[]): Checkpoint[] {
 export function makeCheckpoint({ folder, vocab }: Checkpoint, log: (line: string) => void): void {
   if (vocab === null || hasConfig(folder)) return;
   log(`making ${folder}`);
-  // What an interrupted run left behind.
-  Deno.mkdirSync(folder, { recursive: true });
-  Deno.removeSync(folder, { recursive: true });
+  try {
+    Deno.removeSync(folder, { recursive: true }); // what an interrupted run left behind
+  } catch { /* nothing, or what is made next says why it cannot be */ }
   synthesize({
     model: { member: MEMBERS["35B-A3B"], format: "fp8", layers: LAYERS, vocab },
     seed: 1,

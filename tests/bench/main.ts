@@ -1,5 +1,5 @@
 /** `deno task bench`: verifies, then times the kernels, the models, paging and the server's start. @module */
-import { OptionError } from "../../runtime/options.ts";
+import { exitCode } from "../../runtime/command_line.ts";
 import { AloneKernels } from "./alone.ts";
 import { Bench } from "./bench.ts";
 import { type Checkpoint, checkpoints, firstOfKind, makeCheckpoint } from "./checkpoints.ts";
@@ -23,7 +23,9 @@ export interface BenchReport {
   readonly starts: readonly StartResult[];
 }
 
-async function main(options: BenchOptions): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes("--help")) return console.log(BENCH_HELP);
+  const options = parseBenchOptions(args);
   const { parts, json, svg } = options;
   const { adapter, software, maxBinding, kernels } = await benchKernels(options);
   const list = checkpoints(options.dir).filter(({ name }) => name.includes(options.model));
@@ -133,13 +135,4 @@ function isOver({ until }: BenchOptions, what: string): boolean {
   return isOver;
 }
 
-if (import.meta.main) {
-  try {
-    if (Deno.args.includes("--help")) console.log(BENCH_HELP);
-    else await main(parseBenchOptions(Deno.args));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    console.error(error.message);
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));

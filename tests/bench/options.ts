@@ -1,6 +1,7 @@
 /** Reads the command line of `bench`. @module */
-import { parseArgs } from "node:util";
-import { OptionError } from "../../runtime/options.ts";
+import { OptionError, outputFile, readFlags } from "../../runtime/command_line.ts";
+import { readSnapshotConfig } from "../../runtime/snapshot.ts";
+import { checkpoints } from "./checkpoints.ts";
 
 /** What can be measured. */
 export const PARTS = [
@@ -79,20 +80,20 @@ const FLAGS = {
   svg: TEXT,
 } as const;
 
-/** @throws {OptionError} naming the flag, what was found and what was wanted */
+/**
+ * @throws {OptionError} naming the flag, what was found and what was wanted
+ * @throws {WeightsError | ConfigError} for a --start-model that is no snapshot
+ */
 export function parseBenchOptions(args: readonly string[]): BenchOptions {
-  let values: Partial<Record<keyof typeof FLAGS, string>>;
-  try {
-    values = parseArgs({ args: [...args], options: FLAGS, strict: true }).values;
-  } catch (error) {
-    throw new OptionError(`Cannot read the options: ${(error as Error).message}`);
-  }
+  const { values } = readFlags({ args: [...args], options: FLAGS });
+  if (values["start-model"] !== undefined) readSnapshotConfig(values["start-model"]);
   const numbers = (flag: keyof typeof FLAGS, fallback: string, range: Range) =>
     (values[flag] ?? fallback).split(",").map((text) => count(flag, text, range));
+  const dir = values.dir ?? `${Deno.env.get("TMPDIR") ?? "/tmp"}/deltapage-bench`;
   return {
-    dir: values.dir ?? `${Deno.env.get("TMPDIR") ?? "/tmp"}/deltapage-bench`,
+    dir,
     parts: new Set((values.only ?? PARTS.join()).split(",").map(partNamed)),
-    model: values.model ?? "",
+    model: partOfName(values.model ?? "", dir),
     runs: numbers("runs", "3", { least: 1, most: 1000 })[0]!,
     contexts: numbers("contexts", "0,1k,8k,32k", { least: 0, most: 2 ** 24 }),
     prompts: numbers("prompts", "128,512,1k,8k", { least: 2, most: 2 ** 24 }),
@@ -101,8 +102,8 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     patience: numbers("patience", "240", { least: 1, most: 1e6 })[0]!,
     until: performance.now() + 60_000 * numbers("minutes", "25", { least: 1, most: 1e5 })[0]!,
     startModel: values["start-model"] ?? null,
-    json: values.json ?? null,
-    svg: values.svg ?? null,
+    json: written("json", values.json),
+    svg: written("svg", values.svg),
   };
 }
 
@@ -119,6 +120,18 @@ function count(flag: string, text: string, { least, most }: Range): number {
   throw new OptionError(
     `Cannot read --${flag}: found "${text}", wanted whole numbers from ${least} to ${most} such as 8k`,
   );
+}
+
+function partOfName(text: string, dir: string): string {
+  const names = checkpoints(dir).map(({ name }) => name);
+  if (names.some((name) => name.includes(text))) return text;
+  throw new OptionError(
+    `Cannot read --model: found "${text}", wanted a part of ${names.join(" or ")}`,
+  );
+}
+
+function written(flag: string, path: string | undefined): string | null {
+  return path === undefined ? null : outputFile(flag, path);
 }
 
 function partNamed(name: string): Part {

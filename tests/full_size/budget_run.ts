@@ -61,13 +61,17 @@ export interface BudgetRun {
   };
 }
 
+/** The flags of `serve` that a budget stands for, and more. */
+export function serveFlags(budget: Budget, flags: readonly string[]): string[] {
+  const [vram = "", residency = "auto"] = budget.split(":");
+  return ["--vram", vram, "--residency", residency, ...flags];
+}
+
 /** Starts the server, asks, looks at it from outside, and stops it. @throws {Error} if it does not start or stop well */
 export async function runBudget(budget: Budget, request: RunRequest): Promise<BudgetRun> {
   const { model, questions, flags = [], log } = request;
-  const [vram = "", residency = "auto"] = budget.split(":");
   const begin = performance.now();
-  const options = ["--vram", vram, "--residency", residency, ...flags];
-  const server = await startServer(model, options);
+  const server = await startServer(model, serveFlags(budget, flags));
   using peak = new PeakMemory(server.pid);
   try {
     const ready = await server.ready;

@@ -1,12 +1,14 @@
 /** The full-size run in small: the same script, the same checks, on a snapshot of kilobytes. @module */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { expertLayout } from "../../shaders/common/expert_layout.ts";
-import { openSnapshot } from "../../weights/mod.ts";
+import { OptionError } from "../../runtime/command_line.ts";
+import { openSnapshot, WeightsError } from "../../weights/mod.ts";
 import { openTestEngine } from "../engine_fixture.ts";
 import { loadOracleCase } from "../oracle_case.ts";
 import { ask, type Question } from "./ask.ts";
 import { type BudgetRun, runBudget } from "./budget_run.ts";
 import { readMetrics } from "./metrics.ts";
+import { parseFullSizeOptions } from "./options.ts";
 import { beyondPlan, budgetTable, difference, otherBytes } from "./report.ts";
 import { type ServerProcess, startServer } from "./server_process.ts";
 
@@ -155,3 +157,28 @@ function shards(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`)
     .filter((file) => file.endsWith(".safetensors"));
 }
+
+Deno.test("parseFullSizeOptions() says what is wrong before any server is started", () => {
+  const { vocab, budgets, requests, flags, json } = parseFullSizeOptions([
+    ...[dir, "--budgets", "1G:resident,512M", "--", "--chunk", "16"],
+  ]);
+  assertEquals([budgets, requests, flags, json], [
+    ["1G:resident", "512M"],
+    2,
+    ["--chunk", "16"],
+    null,
+  ]);
+  assert(vocab > 0);
+  const wrong: readonly (readonly [string[], string])[] = [
+    [[], "found no snapshot"],
+    [[dir, "--budgets", "9X"], 'Cannot read --vram: found "9X"'],
+    [[dir, "--budgets", "1G:all"], 'Cannot read --residency: found "all"'],
+    [[dir, "--requests", "two"], 'Cannot read --requests: found "two"'],
+    [[dir, "--json", "/nowhere/x.json"], 'found no folder "/nowhere"'],
+    [[dir, "--", "--wrong"], "'--wrong'"],
+  ];
+  for (const [args, message] of wrong) {
+    assertThrows(() => parseFullSizeOptions(args), OptionError, message);
+  }
+  assertThrows(() => parseFullSizeOptions(["/nowhere"]), WeightsError, "no such folder");
+});

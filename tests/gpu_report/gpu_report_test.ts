@@ -1,9 +1,11 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { type Finding, parseFinding } from "./finding.ts";
+import { OptionError } from "../../runtime/command_line.ts";
+import { WeightsError } from "../../weights/mod.ts";
 import { runReport } from "./main.ts";
 import { markdown } from "./markdown.ts";
 import { parseReportOptions, type ReportOptions } from "./options.ts";
-import { partsOf } from "./parts.ts";
+import { checkParts, partsOf } from "./parts.ts";
 import { type PartResult, startPart } from "./run_part.ts";
 import { layersFor } from "./snapshot.ts";
 
@@ -128,9 +130,17 @@ Deno.test("markdown() has a row a budget, the lines of every section, and what w
 });
 
 Deno.test("parseReportOptions() says what is wrong", () => {
-  for (const args of [["--budgets", "lots"], ["--model", "toString"], ["--decode", "0"], ["--x"]]) {
-    assertThrows(() => parseReportOptions(args, "/tmp"), Error, "--");
+  const wrong = [
+    ...[["--budgets", "lots"], ["--model", "toString"], ["--decode", "0"], ["--x"], ["--out"]],
+    ...[["--kernels", "none"], ["--out", "/nowhere/report"]],
+  ];
+  for (const args of wrong) {
+    assertThrows(() => parseReportOptions(args, "/tmp"), OptionError, "--");
   }
+  const snapshot = ["--snapshot", "/nowhere"];
+  assertThrows(() => parseReportOptions(snapshot, "/tmp"), WeightsError, "no such folder");
+  const only = parseReportOptions(["--only", "adapter,nothing"], "/tmp");
+  assertThrows(() => checkParts(only), OptionError, 'found "nothing", wanted some of adapter,');
 });
 
 Deno.test("the report runs from the adapter to a budget of a small snapshot", async () => {

@@ -3,9 +3,10 @@
  * command with a limit of time. What fails or finds no time is named in the report.
  * @module
  */
+import { exitCode } from "../../runtime/command_line.ts";
 import { parseReportOptions, REPORT_HELP, type ReportOptions } from "./options.ts";
 import { markdown, type WholeReport } from "./markdown.ts";
-import { type Part, partsOf } from "./parts.ts";
+import { checkParts, type Part, partsOf } from "./parts.ts";
 import { type PartResult, startPart } from "./run_part.ts";
 
 /** A part is not begun with less time than this. */
@@ -73,6 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const options = parseReportOptions(args, Deno.env.get("TMPDIR") ?? "/tmp");
+  checkParts(options);
   const start = performance.now();
   const started = new Date().toISOString().slice(0, 16).replace("T", " ");
   const parts = await runReport(options, (line) => console.error(line));
@@ -91,11 +93,4 @@ async function main(args: readonly string[]): Promise<number> {
   return parts.every(({ status }) => status === "done") ? 0 : 1;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));

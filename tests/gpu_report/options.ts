@@ -1,7 +1,8 @@
 /** Reads the command line of the report. @module */
-import { parseArgs } from "node:util";
+import { OptionError, outputFile, readFlags } from "../../runtime/command_line.ts";
+import { parseOptions, parseSize } from "../../runtime/options.ts";
+import { readSnapshotConfig } from "../../runtime/snapshot.ts";
 import { type MemberName, MEMBERS } from "../../runtime/synth/members.ts";
-import { parseSize } from "../../runtime/options.ts";
 
 /** What is run. */
 export interface ReportOptions {
@@ -91,23 +92,29 @@ const FLAGS = [
   "out",
 ] as const;
 
-/** @throws {RangeError | TypeError} for a flag that cannot be used */
+/**
+ * @throws {OptionError} naming the flag, what was found and what was wanted
+ * @throws {WeightsError | ConfigError} for a --snapshot that is none
+ */
 export function parseReportOptions(args: readonly string[], temporary: string): ReportOptions {
   const options = Object.fromEntries(FLAGS.map((flag) => [flag, { type: "string" as const }]));
   const values: Partial<Record<typeof FLAGS[number], string>> =
-    parseArgs({ args: [...args], options, strict: true }).values;
+    readFlags({ args: [...args], options }).values;
   const { model = "35B-A3B" } = values;
   if (!Object.hasOwn(MEMBERS, model)) {
-    throw new RangeError(
+    throw new OptionError(
       `Cannot read --model: found "${model}", wanted ${Object.keys(MEMBERS).join(", ")}`,
     );
   }
   const list = (text: string) => text.split(",").filter((part) => part !== "");
   const budgets = list(values.budgets ?? "24G,16G,12G,8G");
   for (const budget of budgets) parseSize("budgets", budget);
+  const { kernels = "auto", snapshot = null } = values;
+  parseOptions(["--kernels", kernels], () => undefined, ""); // takes what serve takes
+  if (snapshot !== null) readSnapshotConfig(snapshot);
   return {
     dir: values.dir ?? `${temporary}/deltapage-gpu-report`,
-    snapshot: values.snapshot ?? null,
+    snapshot,
     model: model as MemberName,
     layers: optional("layers", values.layers),
     experts: optional("experts", values.experts),
@@ -115,7 +122,7 @@ export function parseReportOptions(args: readonly string[], temporary: string): 
     budgets,
     prompts: list(values.prompts ?? "1000,8000").map((text) => number("prompts", text)),
     decode: number("decode", values.decode ?? "48"),
-    kernels: values.kernels ?? "auto",
+    kernels,
     python: values.python ?? "python3",
     llamaBench: values["llama-bench"] ?? null,
     gguf: values.gguf ?? null,
@@ -125,7 +132,7 @@ export function parseReportOptions(args: readonly string[], temporary: string): 
     hostPool: parseSize("host-pool", values["host-pool"] ?? "8G"),
     longestSubmit: number("longest-submit", values["longest-submit"] ?? "4"),
     only: list(values.only ?? ""),
-    out: values.out ?? "gpu-report",
+    out: outputFile("out", values.out ?? "gpu-report"),
   };
 }
 
@@ -136,5 +143,5 @@ function optional(flag: string, text: string | undefined): number | null {
 function number(flag: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
-  throw new RangeError(`Cannot read --${flag}: found "${text}", wanted a number above 0`);
+  throw new OptionError(`Cannot read --${flag}: found "${text}", wanted a number above 0`);
 }

@@ -1,4 +1,5 @@
 /** What the report is made of: each part runs in a process of its own, so that what it breaks stays its own. @module */
+import { OptionError } from "../../runtime/command_line.ts";
 import type { Rates } from "../../runtime/forecast/measure.ts";
 import { reportAdapter } from "./adapter.ts";
 import { reportBudget } from "./budget.ts";
@@ -40,6 +41,16 @@ const BUDGET_SECONDS = 45;
 const MARGIN_MS = 3000;
 const RESIDENT = "resident";
 const COLD = "cold";
+
+/** @throws {OptionError} if a part is asked for that there is not */
+export function checkParts(options: ReportOptions): void {
+  const names = partsOf({ ...options, only: [] }).map(({ name }) => name);
+  const unknown = options.only.find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new OptionError(
+    `Cannot read --only: found "${unknown}", wanted some of ${names.join(",")}`,
+  );
+}
 
 /** All parts in order: what is right first, what the device can do, then the model. */
 export function partsOf(

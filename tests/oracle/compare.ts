@@ -6,6 +6,8 @@
  *     deno run -A tests/oracle/compare.ts http://127.0.0.1:8080 DIR/expect.jsonl [--tie 1e-4] [--tolerance 0.01]
  * @module
  */
+import { exitCode, OptionError, readFlags } from "../../runtime/command_line.ts";
+import { readReason } from "../../weights/mod.ts";
 import { type ExpectedPrompt, readExpectation } from "../oracle_case.ts";
 import { compareParity, type ParityResult } from "../parity.ts";
 
@@ -28,7 +30,7 @@ interface Answered {
 
 async function ask(url: string, expected: ExpectedPrompt): Promise<Answered> {
   const steps = expected.greedy.tokens.length;
-  const response = await fetch(new URL("/v1/completions", url), {
+  const response = await reach(new URL("/v1/completions", url), {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
@@ -48,6 +50,14 @@ async function ask(url: string, expected: ExpectedPrompt): Promise<Answered> {
   return read(expected, choice);
 }
 
+async function reach(url: URL, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, request);
+  } catch (error) {
+    throw new OptionError(`Cannot reach ${url}: ${(error as Error).message}; start a server there`);
+  }
+}
+
 function read(expected: ExpectedPrompt, choice: Completion["choices"][number]): Answered {
   const { tokens, token_logprobs } = choice.logprobs;
   const count = expected.tokens.length;
@@ -63,20 +73,50 @@ function read(expected: ExpectedPrompt, choice: Completion["choices"][number]): 
   return { expected: { ...expected, greedy: wanted }, result: { logprobs, greedy } };
 }
 
-function option(name: string, fallback: number): number {
-  const at = Deno.args.indexOf(name);
-  return at < 0 ? fallback : Number(Deno.args[at + 1]);
+const USAGE = "compare.ts URL EXPECT.jsonl [--tie 1e-4] [--tolerance 0.01]";
+
+/** @throws {OptionError} naming what was found and what was wanted */
+function parseCompareOptions(args: readonly string[]) {
+  const text = { type: "string" } as const;
+  const { values, positionals: [url, path] } = readFlags({
+    args: [...args],
+    options: { tie: { ...text, default: "1e-4" }, tolerance: { ...text, default: "0.01" } },
+    allowPositionals: true,
+  });
+  if (url === undefined || path === undefined || !URL.canParse(url)) {
+    throw new OptionError(`Cannot compare: found "${args.join(" ")}", wanted ${USAGE}`);
+  }
+  const [routerTie, tolerance] = [
+    positive("tie", values.tie),
+    positive("tolerance", values.tolerance),
+  ];
+  return { url, prompts: expectationOf(path), rule: { routerTie, tolerance } };
 }
 
-async function main(): Promise<number> {
-  const [url, path] = Deno.args;
-  if (url === undefined || path === undefined) {
-    console.error("usage: compare.ts URL EXPECT.jsonl [--tie 1e-4] [--tolerance 0.01]");
-    return 2;
+function positive(flag: string, text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new OptionError(`Cannot read --${flag}: found "${text}", wanted a number above 0`);
+}
+
+function expectationOf(path: string): readonly ExpectedPrompt[] {
+  try {
+    return readExpectation(path);
+  } catch (error) {
+    throw new OptionError(
+      `Cannot read "${path}": ${readReason(error)}, wanted what expect.py writes`,
+    );
   }
-  const rule = { routerTie: option("--tie", 1e-4), tolerance: option("--tolerance", 0.01) };
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    console.log(USAGE);
+    return 0;
+  }
+  const { url, prompts, rule } = parseCompareOptions(args);
   const answered: Answered[] = [];
-  for (const prompt of readExpectation(path)) {
+  for (const prompt of prompts) {
     const answer = await ask(url, prompt);
     answered.push(answer);
     const one = compareParity([answer.expected], [answer.result], { ...rule, exemptShare: 1 });
@@ -95,4 +135,4 @@ async function main(): Promise<number> {
   return report.problems.length === 0 ? 0 : 1;
 }
 
-if (import.meta.main) Deno.exit(await main());
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));

@@ -1,5 +1,5 @@
 /** Pairs this engine with llama.cpp on one checkpoint: `deno run -A tests/bench/peer/main.ts --help`. @module */
-import { OptionError } from "../../../runtime/options.ts";
+import { exitCode, OptionError } from "../../../runtime/command_line.ts";
 import { readSnapshotConfig } from "../../../runtime/snapshot.ts";
 import { openTestEngine } from "../../engine_fixture.ts";
 import { Bench } from "../bench.ts";
@@ -14,7 +14,9 @@ import {
 import { parsePeerOptions, PEER_HELP, type PeerOptions } from "./options.ts";
 import { Pairing, pairTable } from "./pairing.ts";
 
-async function main(options: PeerOptions): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes("--help")) return console.log(PEER_HELP);
+  const options = parsePeerOptions(args);
   const { gguf, device, json, rounds, backends } = options;
   const peer: LlamaBench = { program: findLlamaBench(options.llamaBench), gguf, device };
   requireFile(`${options.snapshot}/config.json`, "deno task bench --only decode makes it");
@@ -117,13 +119,4 @@ async function isSoftware(): Promise<boolean> {
   return bench.gpu.software;
 }
 
-if (import.meta.main) {
-  try {
-    if (Deno.args.includes("--help")) console.log(PEER_HELP);
-    else await main(parsePeerOptions(Deno.args));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    console.error(error.message);
-    Deno.exit(2);
-  }
-}
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));

@@ -1,6 +1,5 @@
 /** Reads the command line of the pairing. @module */
-import { parseArgs } from "node:util";
-import { OptionError } from "../../../runtime/options.ts";
+import { OptionError, outputFile, readFlags } from "../../../runtime/command_line.ts";
 import { checkpoints } from "../checkpoints.ts";
 import { BACKENDS, type PeerBackend } from "./llama_bench.ts";
 
@@ -58,12 +57,7 @@ const FLAGS = {
 
 /** @throws {OptionError} naming the flag, what was found and what was wanted */
 export function parsePeerOptions(args: readonly string[]): PeerOptions {
-  let values: Partial<Record<keyof typeof FLAGS, string>>;
-  try {
-    values = parseArgs({ args: [...args], options: FLAGS, strict: true }).values;
-  } catch (error) {
-    throw new OptionError(`Cannot read the options: ${(error as Error).message}`);
-  }
+  const { values } = readFlags({ args: [...args], options: FLAGS });
   const needed = (flag: "llama-bench" | "gguf", what: string) => {
     const value = values[flag];
     if (value) return value;
@@ -83,7 +77,7 @@ export function parsePeerOptions(args: readonly string[]): PeerOptions {
     rounds: counts("rounds", "3")[0]!,
     patience: counts("patience", "120")[0]!,
     device: values.device ?? "0",
-    json: values.json ?? null,
+    json: values.json === undefined ? null : outputFile("json", values.json),
   };
 }
 

@@ -3,6 +3,8 @@
  * `deno run -A tests/oracle/text/compare.ts DIR`. Exit code 1 if any case differs.
  * @module
  */
+import { exitCode, OptionError } from "../../../runtime/command_line.ts";
+import { readReason } from "../../../weights/mod.ts";
 import { Tokenizer } from "../../../runtime/text/tokenizer.ts";
 
 /** What `tokens.json` holds: [text, ids, ids without special parsing?] and [ids, text, text without control]. */
@@ -29,13 +31,24 @@ export function compareTokens(tokenizer: Tokenizer, goldens: TokenGoldens): stri
   return faults;
 }
 
-if (import.meta.main) {
-  const [dir = "tests/golden/text"] = Deno.args;
-  const goldens: TokenGoldens = JSON.parse(await Deno.readTextFile(`${dir}/tokens.json`));
+async function main([dir = "tests/golden/text"]: readonly string[]): Promise<number> {
+  const goldens: TokenGoldens = JSON.parse(readText(`${dir}/tokens.json`));
   const faults = compareTokens(await Tokenizer.load(dir), goldens);
   faults.forEach((fault) => console.log(fault));
   console.log(
     `${goldens.encode.length + goldens.decode.length} cases, ${faults.length} differences`,
   );
-  Deno.exit(faults.length > 0 ? 1 : 0);
+  return faults.length > 0 ? 1 : 0;
 }
+
+function readText(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new OptionError(
+      `Cannot read "${path}": ${readReason(error)}, wanted what make_goldens.py writes`,
+    );
+  }
+}
+
+if (import.meta.main) Deno.exit(await exitCode(() => main(Deno.args)));
