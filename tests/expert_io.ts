@@ -7,6 +7,7 @@
  * @module
  */
 import { exitCode, OptionError, readFlags, wholeNumber } from "../runtime/command_line.ts";
+import { median } from "../runtime/median.ts";
 import { readSnapshotConfig } from "../runtime/snapshot.ts";
 import { openSnapshot, type ReadWay, type Snapshot } from "../weights/mod.ts";
 import { LIBC_PATHS } from "../weights/libc.ts";
@@ -140,8 +141,8 @@ async function main(args: readonly string[]): Promise<void> {
       }
     }
     for (const [key, taken] of times) {
-      const median = taken.toSorted((a, b) => a - b)[taken.length >> 1]!;
-      console.log(`${cold ? "cold" : "warm"}  ${key.padEnd(18)} ${median.toFixed(3)} ms an expert`);
+      const ms = median(taken).toFixed(3);
+      console.log(`${cold ? "cold" : "warm"}  ${key.padEnd(18)} ${ms} ms an expert`);
     }
   }
   snapshot.close();

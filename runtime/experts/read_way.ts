@@ -1,5 +1,6 @@
 /** Chooses how experts are read, by timing the ways on the files themselves. @module */
 import { type ReadWay, WeightsError } from "../../weights/mod.ts";
+import { median } from "../median.ts";
 import type { ExpertReader } from "./reader.ts";
 
 /** A way, or whichever is fastest. */
@@ -115,8 +116,4 @@ function spread(
     const place = (i % 2 * Math.ceil(count / 2) + Math.floor(i / 2)) * stride % total;
     return { layer: Math.floor(place / experts), expert: place % experts };
   });
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -15,6 +15,7 @@ import { noise, Stopwatch, type Work } from "../forecast/stopwatch.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import { unlessRefused } from "../gpu/refusal.ts";
+import { median } from "../median.ts";
 import type { VariantTime } from "./choice.ts";
 import { workingDecoders } from "./decoders.ts";
 
@@ -231,8 +232,4 @@ const NANS = new Uint32Array(CHECKED).fill(0x7fc00000);
 function finiteCodes(count: number): Uint8Array<ArrayBuffer> {
   const codes = new Uint8Array(noise(count / 4).buffer);
   return codes.map((code) => (code & 0x7f) === 0x7f ? 0x3c : code);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

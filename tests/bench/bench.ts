@@ -1,4 +1,5 @@
 /** Times programs on one device: repeats that fill a sample, several samples, their median. @module */
+import { median } from "../../runtime/median.ts";
 import { type Gpu, openGpu } from "../../runtime/gpu/device.ts";
 import type { KernelCache } from "../../runtime/gpu/kernel.ts";
 import { Program } from "../../runtime/gpu/program.ts";
@@ -7,7 +8,6 @@ import { openKernels } from "../../runtime/tune/kernels.ts";
 import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import { cpuTimeOf } from "./cpu_time.ts";
-import { median } from "./timing.ts";
 
 /** Data for a buffer: words to upload, or a number of zeroed bytes. */
 export type BufferData = ArrayBufferView<ArrayBuffer> | number;

@@ -8,14 +8,8 @@ import { MATRICES } from "./kernels.ts";
 import { bytesOf } from "./matrix_cases.ts";
 import { WeightsError } from "../../weights/mod.ts";
 import { parseBenchOptions } from "./options.ts";
-import { decodeRate, isFigure, type LeftOut, median, repeated } from "./timing.ts";
+import { decodeRate, isFigure, type LeftOut, repeated } from "./timing.ts";
 import { kernelSeconds, weightBytesOfToken } from "./traffic.ts";
-
-Deno.test("median() takes the middle, or the mean of the two", () => {
-  assertEquals(median([7]), 7);
-  assertEquals(median([9, 1, 5]), 5);
-  assertEquals(median([9, 1, 5, 6]), 5.5);
-});
 
 Deno.test("weightBytesOfToken() of 35B-A3B is what its roofline is drawn with", () => {
   const { tensors, config } = inventory({ member: MEMBERS["35B-A3B"], format: "fp8" });

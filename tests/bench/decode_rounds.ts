@@ -1,8 +1,9 @@
 /** Decoding one sequence beside the kernels that its tokens are made of, round after round. @module */
+import { median } from "../../runtime/median.ts";
 import type { Derived } from "../../runtime/forecast/derived.ts";
 import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { AloneKernels, AloneRound } from "./alone.ts";
-import { type Figure, median } from "./timing.ts";
+import { type Figure } from "./timing.ts";
 import { headSeconds, kernelSeconds } from "./traffic.ts";
 import type { Workload } from "./workload.ts";
 

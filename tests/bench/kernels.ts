@@ -4,7 +4,7 @@ import { Ceilings } from "./ceilings.ts";
 import { expertsCase } from "./expert_cases.ts";
 import { type KernelCase, type KernelResult, type Limit, runKernelCase } from "./kernel_case.ts";
 import { matmulCase, type MatrixShape } from "./matrix_cases.ts";
-import { median } from "./timing.ts";
+import { median } from "../../runtime/median.ts";
 import { attentionDecodeCase, attentionPrefillCase, deltaStepCase } from "./state_cases.ts";
 
 /** The matrices of a decode step of 35B-A3B. */

@@ -1,4 +1,5 @@
 /** The models' part of the benchmark: verify against plain loops, then time decode, contexts, prefill and batches. @module */
+import { median } from "../../runtime/median.ts";
 import { snapshotSubject } from "../../runtime/forecast/subject.ts";
 import type { ModelConfig } from "../../runtime/model/config.ts";
 import type { OpenedEngine } from "../../runtime/open.ts";
@@ -10,7 +11,7 @@ import type { Checkpoint } from "./checkpoints.ts";
 import { type DecodeResult, timeDecode } from "./decode_rounds.ts";
 import { expectedOf } from "./expected.ts";
 import type { BenchOptions } from "./options.ts";
-import { type Figure, isFigure, type LeftOut, type Measured, median, repeated } from "./timing.ts";
+import { type Figure, isFigure, type LeftOut, type Measured, repeated } from "./timing.ts";
 import { type Predictor, predictor } from "./predicted.ts";
 import { weightBytesOfToken } from "./traffic.ts";
 import { Workload } from "./workload.ts";

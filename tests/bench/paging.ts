@@ -9,7 +9,7 @@ import { complete, type Completion, greedy, openTestEngine } from "../engine_fix
 import { integers } from "../pattern.ts";
 import { budgetFor } from "./budgets.ts";
 import type { Checkpoint } from "./checkpoints.ts";
-import { median } from "./timing.ts";
+import { median } from "../../runtime/median.ts";
 
 /** A model under several budgets. */
 export interface PagingResult {

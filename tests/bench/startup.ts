@@ -1,6 +1,6 @@
 /** The start-up part of the benchmark: the real server process, from its start to the first streamed token. @module */
 import { serverState, streamAnswer } from "../../deploy/chat_client.ts";
-import { median } from "./timing.ts";
+import { median } from "../../runtime/median.ts";
 
 /** Seconds from the start of the process, medians. */
 export interface StartResult {

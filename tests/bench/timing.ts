@@ -1,4 +1,5 @@
 /** Repeating what is measured, and what repetitions come to. @module */
+import { median } from "../../runtime/median.ts";
 
 /** A figure, or why there is none. */
 export type Measured = Figure | LeftOut;
@@ -13,13 +14,6 @@ export interface Figure {
 /** Something that was not measured. */
 export interface LeftOut {
   readonly leftOut: string;
-}
-
-/** The middle of the sorted values; of an even number the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.floor(middle - 0.5)]! + sorted[Math.floor(middle)]!) / 2;
 }
 
 /** Whether a measurement was made. */

@@ -1,4 +1,5 @@
 /** What the device does at most, and questions (b), (c), (e), (f), (h). @module */
+import { median } from "../../runtime/median.ts";
 import { openGpu } from "../../runtime/gpu/device.ts";
 import { Program } from "../../runtime/gpu/program.ts";
 import { KernelCache } from "../../runtime/gpu/kernel.ts";
@@ -122,7 +123,6 @@ async function reportReadback(report: Report, watch: Stopwatch): Promise<void> {
   const direct = await Readback.open(device, 256, sync);
   const fast = await latencies(direct, READS);
   await direct.close();
-  const median = (times: number[]) => times[times.length >> 1]!;
   report({
     section: "questions",
     name: "(b) read-back of a small result",

@@ -1,5 +1,5 @@
 /** Two engines in turn, and what their rates come to. @module */
-import { median } from "../timing.ts";
+import { median } from "../../../runtime/median.ts";
 
 /** Medians of a pair. */
 export interface PairResult {
