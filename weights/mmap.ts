@@ -12,9 +12,10 @@
  * load any native code (a bare --allow-ffi): it is not built.
  *
  * A file that is cut while mapped raises SIGBUS on the next touch, which ends the process. So a touch
- * is preceded by MADV_POPULATE_READ, which reports an error instead, and followed by a look
- * at the file's size, because the rest of the last page reads as zeros. A cut between the two calls, some
- * 0.1 ms per MB, is still fatal: whoever has the choice takes "mmap" only if it is clearly faster.
+ * is preceded by MADV_POPULATE_READ, which reports an error instead. Long may pass until this thread goes on to the copy:
+ * the file's size is looked at right before it, and once more after it, because the rest of the last page reads as zeros.
+ * A cut during the copy itself, some 0.1 ms per MB, is still fatal: whoever has the choice takes "mmap" only if it is
+ * clearly faster.
  * Where the kernel cannot populate (macOS, Linux before 5.14) nothing is mapped.
  * @module
  */
@@ -157,10 +158,16 @@ export class MappedSource implements ByteSource {
   }
 
   #copy(base: bigint, offset: number, into: Uint8Array<ArrayBuffer>): void {
+    this.#needSize(offset + into.length);
     this.#libc.memcpy(into, base + BigInt(offset), BigInt(into.length));
-    const now = this.#sizeNow();
-    if (now < offset + into.length) throw cutError(this.path, offset + into.length, now);
+    this.#needSize(offset + into.length);
     this.#bytesRead += into.length;
+  }
+
+  /** @throws {WeightsError} if the file has become shorter than this. */
+  #needSize(wanted: number): void {
+    const now = this.#sizeNow();
+    if (now < wanted) throw cutError(this.path, wanted, now);
   }
 
   /** False where the mapping is not to be touched. */
@@ -215,8 +222,7 @@ export class MappedSource implements ByteSource {
   #accept(count: number, wanted: number): number {
     this.#bytesRead += Math.max(0, count);
     if (count > 0) return count;
-    const now = this.#sizeNow();
-    if (now < wanted) throw cutError(this.path, wanted, now);
+    this.#needSize(wanted);
     throw new WeightsError(`Cannot read "${this.path}": the system reports an input/output error`);
   }
 

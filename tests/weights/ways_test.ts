@@ -60,6 +60,35 @@ for (const way of WAYS) {
     }));
 }
 
+/** Cuts the file when its pages are populated and the thread has not yet gone on to the copy. */
+const CUT_BETWEEN = `
+  import { openSource } from "${import.meta.resolve("../../weights/source.ts")}";
+  const path = Deno.makeTempFileSync();
+  Deno.writeFileSync(path, new Uint8Array(${SIZE}));
+  const source = openSource(path, "mmap");
+  const read = source.readInto(0, new Uint8Array(${SIZE}), "mmap");
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  Deno.truncateSync(path, 1_000_000);
+  console.log(await read.then(() => "read", (error) => error.name + ": " + error.message));
+  source.close();
+  Deno.removeSync(path);
+`;
+
+// A file that lost its end at that moment once ended the process with SIGBUS.
+Deno.test({
+  name: "readInto() by mmap lives through a cut between populating and copying",
+  ignore: !onLinux,
+  fn: async () => {
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--quiet", "--no-config", "--ext=ts", CUT_BETWEEN],
+      stderr: "null",
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assert(code === 0 && said.startsWith("WeightsError"), `code ${code}: ${said}`);
+    assert(said.includes("found 1000000 bytes"), said);
+  },
+});
+
 Deno.test({
   name: "readInto() by cached reads what the page cache does not hold too",
   ignore: !onLinux,
