@@ -2,6 +2,7 @@
 import { type HeatHeader, HeatMap } from "../experts/heat.ts";
 import { allPlaces, WarmStart } from "../experts/warm_start.ts";
 import { type EngineOptions, OptionError } from "../options.ts";
+import { replaceFile } from "../replace_file.ts";
 import { readReason } from "../../weights/mod.ts";
 import type { BuiltRunner } from "./build.ts";
 import type { EngineCore } from "./core.ts";
@@ -63,9 +64,7 @@ export class Warmth {
     if (cacheDir === null || !this.#counted) return;
     const file = this.#file(cacheDir);
     try {
-      Deno.mkdirSync(cacheDir, { recursive: true });
-      Deno.writeTextFileSync(`${file}.new`, this.#heat.format());
-      Deno.renameSync(`${file}.new`, file);
+      replaceFile(file, this.#heat.format());
     } catch (error) {
       // A full disk at exit costs the next start its warmth, nothing else.
       log(`warning: the heat map was not written to "${file}": ${(error as Error).message}`);

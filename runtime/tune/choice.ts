@@ -1,5 +1,6 @@
 /** Which kernels a device takes, from what was measured, and how that is remembered. @module */
 import { PRODUCT_VARIANTS } from "../../shaders/common/variants.ts";
+import { replaceFile } from "../replace_file.ts";
 
 /** What one variant takes, in milliseconds a dispatch. */
 export interface VariantTime {
@@ -80,9 +81,7 @@ export function writeChoice(file: string, key: ChoiceKey, choice: Choice): void 
   choices.delete(keyOf(key));
   choices.set(keyOf(key), choice);
   const kept = Object.fromEntries([...choices].slice(-MOST_KEPT));
-  Deno.mkdirSync(file.slice(0, file.lastIndexOf("/")) || "/", { recursive: true });
-  Deno.writeTextFileSync(`${file}.new`, JSON.stringify({ format: FORMAT, choices: kept }, null, 1));
-  Deno.renameSync(`${file}.new`, file);
+  replaceFile(file, JSON.stringify({ format: FORMAT, choices: kept }, null, 1));
 }
 
 const FORMAT = "deltapage-kernels-1";
