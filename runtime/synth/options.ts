@@ -38,7 +38,7 @@ export function parseSynthOptions(args: readonly string[], borrowFrom: string): 
   const member: Member | undefined = MEMBERS[model as keyof typeof MEMBERS];
   if (!member || !Object.hasOwn(MEMBERS, model)) throw wrong("model", model, NAMES.join(", "));
   if (format !== "fp8" && format !== "bf16") throw wrong("format", format, "fp8 or bf16");
-  if (out === undefined) throw wrong("out", "nothing", "the folder to write to");
+  if (!out) throw wrong("out", out ?? "nothing", "the folder to write to");
   if (format === "bf16" && values.locality !== undefined) {
     throw wrong("locality", values.locality, "it left out: BF16 snapshots are plainly random");
   }

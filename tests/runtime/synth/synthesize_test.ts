@@ -174,6 +174,7 @@ Deno.test("parseSynthOptions() reads flags and says what is wrong with one", () 
   for (
     const [line, message] of [
       ["--model 4B", 'Cannot read --out: found "nothing"'],
+      ["--out=", 'Cannot read --out: found ""'],
       ["--out a --model 5B", 'Cannot read --model: found "5B", wanted 35B-A3B'],
       ["--out a --format q8", 'Cannot read --format: found "q8", wanted fp8 or bf16'],
       ["--out a --layers 0", 'Cannot read --layers: found "0"'],
