@@ -73,8 +73,9 @@ export async function runBudget(budget: Budget, request: RunRequest): Promise<Bu
   const begin = performance.now();
   const server = await startServer(model, serveFlags(budget, flags));
   using peak = new PeakMemory(server.pid);
+  let ready = 0;
   try {
-    const ready = await server.ready;
+    ready = await server.ready;
     log(`${budget}: ready after ${ready.toFixed(1)} s`);
     const atReady = readMemory(server.pid);
     const asked = (performance.now() - begin) / 1000;
@@ -99,7 +100,9 @@ export async function runBudget(budget: Budget, request: RunRequest): Promise<Bu
     };
   } finally {
     const code = await server.stop();
-    if (code !== 0) log(`${budget}: the server ended with code ${code}\n${server.text()}`);
+    if (code !== 0 && ready > 0) {
+      log(`${budget}: the server ended with code ${code}\n${server.text()}`);
+    }
   }
 }
 

@@ -1,5 +1,11 @@
 /** The full-size run in small: the same script, the same checks, on a snapshot of kilobytes. @module */
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { expertLayout } from "../../shaders/common/expert_layout.ts";
 import { OptionError } from "../../runtime/command_line.ts";
 import { openSnapshot, WeightsError } from "../../weights/mod.ts";
@@ -61,6 +67,23 @@ function headerBytes(): number {
   return shards(dir).reduce((sum, file) => sum + Deno.statSync(file).size, 0) -
     snapshot.byteLength;
 }
+
+// A budget that was too small once came out as a stack of this script, below all that the server had said.
+Deno.test({
+  name: "runBudget() ends in the server's own last line where that refuses the budget",
+  ignore: ignoreServer,
+  fn: async () => {
+    const said: string[] = [];
+    const request = {
+      model: dir,
+      questions: [question(LONG, 1)],
+      log: (line: string) => said.push(line),
+    };
+    const run = () => runBudget("1K", request);
+    await assertRejects(run, OptionError, "it said: deltapage: Cannot plan 1.00 KiB");
+    assertEquals(said, []);
+  },
+});
 
 Deno.test("difference() sees a bit, a token and an error", () => {
   const answer = { ids: [1, 2], logprobs: [-1, -2], tops: [{}, {}], error: null };

@@ -1,4 +1,5 @@
 /** The server as `deploy/run serve` starts it, in a process of its own, with the times of its start. @module */
+import { OptionError } from "../../runtime/command_line.ts";
 import { LIBC_PATHS } from "../../weights/mod.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -10,7 +11,7 @@ export interface ServerProcess {
   readonly base: string;
   /** Seconds from the start of the process. */
   readonly listening: number;
-  /** The same, until it answers requests. @throws {Error} if the process ends first */
+  /** The same, until it answers requests. @throws {OptionError} if the process ends first */
   readonly ready: Promise<number>;
   /** What it has said on stderr so far. */
   text(): string;
@@ -20,7 +21,7 @@ export interface ServerProcess {
 
 /**
  * Starts `main.ts serve` on any free port, with no more permissions than deploy/run gives.
- * @throws {Error} with what the process said, if it ends before it listens
+ * @throws {OptionError} with what the process said last, if it ends before it listens
  */
 export async function startServer(
   model: string,
@@ -98,10 +99,16 @@ class Lines {
       const match = this.text.match(pattern);
       if (match) return match;
       if (this.#isOver) {
-        throw new Error(`Cannot go on: the server ended without ${pattern}, it said\n${this.text}`);
+        throw new OptionError(`Cannot go on: the server ended, it said: ${this.#last()}`);
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
+  }
+
+  /** The last line of the server's own; the graphics driver may say something after it. */
+  #last(): string {
+    const lines = this.text.trimEnd().split("\n");
+    return lines.findLast((line) => line.startsWith("deltapage: ")) ?? lines.at(-1)!;
   }
 
   async #collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
