@@ -15,6 +15,14 @@ import {
   type Turn,
 } from "./chat_client.ts";
 
+const USAGE = `Usage: deploy/run chat [options]
+
+  --url URL        a server that runs already; one is started unless it, or --host and --port, answer
+  --system TEXT    the system message
+  --no-think       answer at once; --think asks for thinking
+  others           options of serve, for the server that is started: deploy/run serve --help
+
+DELTAPAGE_API_KEY is sent as the key.`;
 const HELP = "/reset starts a new conversation, /exit ends; Ctrl-C stops an answer";
 
 /** What the command line asks for. */
@@ -27,7 +35,10 @@ export interface ChatArguments {
   readonly serve: readonly string[];
 }
 
-/** Reads the command line; `env` gives DELTAPAGE_API_KEY, and host and port unless set. */
+/**
+ * Reads the command line; `env` gives DELTAPAGE_API_KEY, and host and port unless set.
+ * @throws {ChatError} if the server's address is none
+ */
 export function parseChatArguments(
   args: readonly string[],
   env: (name: string) => string | undefined,
@@ -51,7 +62,7 @@ export function parseChatArguments(
   const address = reachable.includes(":") ? `[${reachable}]` : reachable;
   return {
     client: {
-      url: (own.get("--url") ?? `http://${address}:${port}`).replace(/\/+(v1\/*)?$/, ""),
+      url: serverUrl(own.get("--url") ?? `http://${address}:${port}`),
       apiKey: env("DELTAPAGE_API_KEY"),
       enableThinking: think,
     },
@@ -59,6 +70,17 @@ export function parseChatArguments(
     remote: own.has("--url"),
     serve,
   };
+}
+
+/** A server's address without what clients put behind it. */
+function serverUrl(text: string): string {
+  const url = URL.parse(text.includes("://") ? text : `http://${text}`);
+  if (text === "" || url === null || !["http:", "https:"].includes(url.protocol)) {
+    throw new ChatError(
+      `Cannot use the address "${text}": wanted one such as http://127.0.0.1:8080`,
+    );
+  }
+  return url.href.replace(/\/+(v1\/*)?$/, "");
 }
 
 /** A conversation that remembers its turns and writes its answers. */
@@ -155,7 +177,12 @@ async function reachServer(
   while (state !== "ready") {
     if (ended) throw new ChatError("Cannot chat: the server did not start, see above");
     await new Promise((resolve) => setTimeout(resolve, 200));
+    const before = state;
     state = await serverState(client);
+    // Our own may not listen yet; another one has gone.
+    if (state === null && before !== null) {
+      throw new ChatError(`Cannot chat: ${client.url} does not answer any more`);
+    }
   }
 }
 
@@ -172,6 +199,10 @@ function startServer(args: readonly string[]): Deno.ChildProcess {
 }
 
 async function main(): Promise<never> {
+  if (Deno.args.includes("--help")) {
+    console.log(USAGE);
+    Deno.exit(0);
+  }
   const options = parseChatArguments(Deno.args, (name) => Deno.env.get(name));
   let answer: AbortController | null = null;
   let server: Deno.ChildProcess | null = null;

@@ -51,15 +51,23 @@ interface Chunk {
   readonly timings?: { readonly predicted_per_second?: number };
 }
 
-/** Where the server stands: "ready", what it says while it loads, or null if none answers. */
+/**
+ * Where the server stands: "ready", what it says while it loads, or null if none answers.
+ * @throws {ChatError} if what answers is no such server
+ */
 export async function serverState({ url }: ChatClientOptions): Promise<string | null> {
+  let response: Response;
   try {
-    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(5000) });
-    const body = await response.json().catch(() => ({}));
-    return response.ok ? "ready" : String(body.message ?? body.status ?? response.status);
+    response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(5000) });
   } catch {
     return null;
   }
+  const body = await response.json().catch(() => ({}));
+  if (response.ok) return "ready";
+  if (response.status === 503) return String(body.message ?? body.status ?? response.status);
+  throw new ChatError(
+    `Cannot chat with ${url}: its /health answers ${response.status}, wanted 200 or 503`,
+  );
 }
 
 /**

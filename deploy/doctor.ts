@@ -144,6 +144,10 @@ function modelFolderOrExit(): string {
 }
 
 if (import.meta.main) {
+  if (Deno.args.includes("--help")) {
+    console.log("Usage: deploy/run doctor [--model DIR]");
+    Deno.exit(0);
+  }
   const findings = await examine(modelFolderOrExit());
   console.log(report(findings));
   Deno.exit(findings.some(({ level }) => level === "bad") ? 1 : 0);

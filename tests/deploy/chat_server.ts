@@ -26,7 +26,9 @@ export function startChatServer(): ChatServer {
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     async (request) => {
-      if (new URL(request.url).pathname === "/health") return Response.json({ status: "ok" });
+      const { pathname } = new URL(request.url);
+      if (pathname === "/health") return Response.json({ status: "ok" });
+      if (request.method === "GET") return new Response("no such page", { status: 404 });
       requests.push({ body: await request.json(), auth: request.headers.get("authorization") });
       if (self.refusal) return new Response(self.refusal[1], { status: self.refusal[0] });
       return new Response(stream(self.answer), {

@@ -1,6 +1,12 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { Conversation, parseChatArguments } from "../../deploy/chat.ts";
-import { serverState } from "../../deploy/chat_client.ts";
+import { ChatError, serverState } from "../../deploy/chat_client.ts";
 import { type ChatServer, data, delta, startChatServer } from "./chat_server.ts";
 
 const END = [
@@ -111,6 +117,10 @@ Deno.test("parseChatArguments() keeps its own options and passes the others on",
   });
   assertEquals(own.serve, ["--model", "m", "--port=9", "--host", "0.0.0.0"]);
   assertEquals(parse(["--host", "::1"], { PORT: "81" }).client.url, "http://[::1]:81");
+  assertEquals(parse(["--url", "localhost:9100"]).client.url, "http://localhost:9100");
+  for (const url of ["", "ftp://box", "http://"]) {
+    assertThrows(() => parse(["--url", url]), ChatError, `Cannot use the address "${url}"`);
+  }
 });
 
 Deno.test("serverState() tells ready from absent", async () => {
@@ -118,6 +128,12 @@ Deno.test("serverState() tells ready from absent", async () => {
   assertEquals(await serverState(server), "ready");
   await server[Symbol.asyncDispose]();
   assertEquals(await serverState(server), null);
+});
+
+// A page of another server once came out as one that is loading, for ever.
+Deno.test("serverState() refuses what is no such server", async () => {
+  await using server = startChatServer();
+  await assertRejects(() => serverState({ url: `${server.url}/page` }), ChatError, "answers 404");
 });
 
 Deno.test("chat.ts stops an answer at SIGINT and goes on", async () => {
