@@ -3,7 +3,6 @@
  * the memory plan. On a device of paper they are counted, on a real one they can be timed.
  * @module
  */
-import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import { expertLayout } from "../../shaders/common/expert_layout.ts";
 import { GpuSlots } from "../experts/gpu_slots.ts";
@@ -32,8 +31,10 @@ export interface BlueprintParts {
   readonly fills: boolean;
   /** One step follows another without the host. */
   readonly ahead: boolean;
-  /** Of the matrix kernels; the device's usual one unless given. */
-  readonly variant?: ProductVariant;
+  /** Those of the device's usual variant unless given. */
+  readonly kernels?: KernelCache;
+  /** Recurrent states; two a sequence unless given. How many there are changes no program. */
+  readonly stateSlots?: number;
   /** Only these layers of the model, by their places; all unless given. */
   readonly layers?: readonly number[];
 }
@@ -50,21 +51,18 @@ export interface Blueprint {
   readonly pools: readonly ExpertPool[];
 }
 
-/** Two slots a sequence suffice: how many there are changes no program. */
-const STATE_SLOTS = 2;
-
 /** Draws a model in `memory`; every buffer is allocated there. */
 export function drawModel(
   memory: GpuMemory,
   device: GPUDevice,
-  { subject: { config: whole, tensors }, choice, plan, fills, ahead, layers, variant }:
+  { subject: { config: whole, tensors }, choice, plan, fills, ahead, layers, ...more }:
     BlueprintParts,
 ): Blueprint {
   const indices = layers ?? whole.layerKinds.map((_, index) => index);
   const layerKinds = indices.map((index) => whole.layerKinds[index]!);
   const config = { ...whole, layers: indices.length, layerKinds };
-  const kernels = variant ? new KernelCache(device, variant) : new KernelCache(device);
   const { kv, maxSequences, head } = choice;
+  const { kernels = new KernelCache(device), stateSlots = 2 * maxSequences } = more;
   const sharedInSlots = sharedHasSlot(config, tensors);
   const trunk = sketchTrunk(memory, {
     ...{ config, indices, tensors, sharedInSlots },
@@ -73,7 +71,6 @@ export function drawModel(
   });
   const bounds = { ...largestStep(config, choice), maxContext: plan.contextLength };
   const { scratch, steps } = allocateScratch(memory, config, bounds);
-  const stateSlots = STATE_SLOTS * maxSequences;
   const caches = allocateCaches(memory, config, { ...plan, stateSlots, kvFormat: kv });
   const pools = poolsOf(memory, device.queue, {
     ...{ config, sharedInSlots, fills, slots: plan.expertSlots },

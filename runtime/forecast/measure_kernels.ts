@@ -1,6 +1,7 @@
 /** Measures what the engine's kernels reach on an open device. Blocks its thread while the device works. @module */
 import type { ProductVariant } from "../../shaders/common/variants.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { KernelCache } from "../gpu/kernel.ts";
 import { planInput } from "../plan_input.ts";
 import { type KernelRates, SEVERAL } from "./kernel_rates.ts";
 import {
@@ -15,7 +16,8 @@ import type { Stopwatch } from "./stopwatch.ts";
 import type { Subject } from "./subject.ts";
 import { attentionFlops, deltaFlops, expertFlops, matrixBytes } from "./traffic.ts";
 
-/** Experts that share a chunk's rows where they shall be many for each. */
+/** Experts that share a chunk's rows where they shall be few for each, and many. */
+const SPREAD = 64;
 const CROWDED = 8;
 /** Pairs that one reading of an expert serves. */
 const EXPERT_TILE = 4;
@@ -37,8 +39,10 @@ export async function measureKernels(
   variant?: ProductVariant,
 ): Promise<KernelRates> {
   const { gpu } = watch;
+  // Most of the time goes into compiling: what both models run is compiled once.
+  const kernels = new KernelCache(gpu.device, variant);
   const probe = async <T>(subject: Subject, measure: (model: ProbeModel) => Promise<T>) =>
-    await withModel(gpu, { subject, variant }, measure);
+    await withModel(gpu, { subject, kernels }, measure);
   return {
     ...await probe(realSizes(gpu), (model) => measureParts(watch, model)),
     ...await probe(leastSizes(), (model) => measureSteps(watch, model)),
@@ -47,14 +51,11 @@ export async function measureKernels(
 
 async function withModel<T>(
   gpu: Gpu,
-  { subject, variant }: {
-    readonly subject: Subject;
-    readonly variant: ProductVariant | undefined;
-  },
+  { subject, kernels }: { readonly subject: Subject; readonly kernels: KernelCache },
   measure: (model: ProbeModel) => Promise<T>,
 ): Promise<T> {
   gpu.device.pushErrorScope("out-of-memory");
-  const model = new ProbeModel(gpu, subject, variant);
+  const model = new ProbeModel(gpu, subject, kernels);
   try {
     const error = await gpu.device.popErrorScope();
     if (error) throw new Error(`Cannot time kernels: ${error.message}`);
@@ -128,7 +129,7 @@ async function measureChunk(model: ProbeModel, watch: Stopwatch, sizes: Sizes) {
   const { subject } = model;
   const timed = (names: RegExp) => watch.seconds(model.kernels(names));
   const context = PROBE_CONTEXT - CHUNK;
-  const spread = model.prepare({ rows: CHUNK, segments: 1, context });
+  const spread = model.prepare({ rows: CHUNK, segments: 1, context, experts: SPREAD });
   const [narrow, wide] = [await timed(NARROW), await timed(WIDE)];
   const [delta, attention] = [await timed(DELTA), await timed(ATTENTION)];
   const far = await watch.seconds(model.experts());

@@ -4,19 +4,20 @@
  * @module
  */
 import { packStep } from "../engine/step.ts";
-import type { ProductVariant } from "../../shaders/common/variants.ts";
+import { expertLayout } from "../../shaders/common/expert_layout.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelCache } from "../gpu/kernel.ts";
 import { GpuMemory } from "../gpu/memory.ts";
 import type { Program } from "../gpu/program.ts";
 import type { ForwardPrograms } from "../model/forward.ts";
 import { moeIdStride, moeRanks, stopValues } from "../model/moe_parts.ts";
 import { DECODE_ROWS, PAGE_TOKENS } from "../model/parts.ts";
-import { type PlanChoice } from "../plan_input.ts";
+import { expertFormat, type PlanChoice } from "../plan_input.ts";
 import { type Blueprint, drawModel } from "./blueprint.ts";
 import { SEVERAL } from "./kernel_rates.ts";
 import { PaperPass } from "./paper_device.ts";
-import { fillWords, type Work } from "./stopwatch.ts";
+import type { Work } from "./stopwatch.ts";
 import { changedSubject, memberSubject, type Subject } from "./subject.ts";
 
 /** What a step is asked for. */
@@ -39,20 +40,34 @@ export const PROBE_CONTEXT = 2048;
 
 /** Every number that is read is a small one: in 8, 16 and 32 bits. */
 const ANY_NUMBER = 0x3c3c3c3c;
-const PIECE_WORDS = 2 ** 20;
-/** Larger buffers of experts are one and the same. */
-const SHARED_BYTES = 2 ** 20;
+/** Bytes that are written at a time. */
+const PIECE = 2 ** 20;
+/** Smaller buffers among the experts' are tables. */
+const TABLE_BYTES = 2 ** 16;
+/** Experts that there is room for. */
+const PLACES = { software: 16, hardware: 48 } as const;
 
-/** The sizes of 35B-A3B: a few layers and, where a buffer may be large, a few experts. */
+/**
+ * The sizes of 35B-A3B, in a few layers: on hardware more than its caches hold. A CPU computes longer than it reads: there
+ * fewer heads and a smaller vocabulary show as much.
+ */
 export function realSizes({ software }: Gpu): Subject {
-  const { mlp } = memberSubject("35B-A3B", "fp8").config;
+  const { mlp, attention } = memberSubject("35B-A3B", "fp8").config;
   if (mlp.kind === "dense") throw new TypeError("Cannot time experts: the model is dense");
-  return changedSubject("35B-A3B", {
-    // Hardware caches more than two layers.
-    layerKinds: software ? ["linear", "full"] : ["linear", "linear", "linear", "full"],
-    mlp: software ? mlp : { ...mlp, experts: 64 },
-    vocab: 8192,
-  });
+  return changedSubject(
+    "35B-A3B",
+    software
+      ? {
+        layerKinds: ["linear", "full"],
+        attention: { ...attention, heads: attention.heads / 2, kvHeads: attention.kvHeads / 2 },
+        vocab: 2048,
+      }
+      : {
+        layerKinds: ["linear", "linear", "linear", "full"],
+        mlp: { ...mlp, experts: 64 },
+        vocab: 8192,
+      },
+  );
 }
 
 /** Sizes at which a step takes as long as its dispatches. */
@@ -76,20 +91,24 @@ export class ProbeModel {
   readonly #model: Blueprint;
   readonly #ranks: number;
   readonly #stride: number;
+  /** Of each expert: every buffer of slots is the same one, and has room for a few. */
+  readonly #places: readonly number[];
   #shape: StepShape = { rows: 1, segments: 1, headRows: 1, maxContext: 1 };
 
-  /** Allocates everything for a mixture of experts. */
-  constructor(gpu: Gpu, subject: Subject, variant?: ProductVariant) {
+  /** Allocates everything for a mixture of experts, run by `kernels`. */
+  constructor(gpu: Gpu, subject: Subject, kernels: KernelCache) {
     this.#gpu = gpu;
     this.subject = subject;
-    const { config, config: { mlp } } = subject;
+    const { config, config: { mlp, hidden }, tensors } = subject;
     if (mlp.kind === "dense") throw new TypeError("Cannot time experts: the model is dense");
     // One long sequence, or a page for each of many.
     const pages = PROBE_CONTEXT / PAGE_TOKENS + BATCH;
     const choice = probeChoice(gpu);
-    this.#memory = new ProbeMemory(gpu);
+    const { stride } = expertLayout({ hidden, dff: mlp.dff, format: expertFormat(tensors) });
+    const places = PLACES[gpu.software ? "software" : "hardware"];
+    this.#memory = new ProbeMemory(gpu, places * stride);
     this.#model = drawModel(this.#memory, gpu.device, {
-      ...{ subject: this.subject, choice, fills: false, ahead: false, ...variant && { variant } },
+      ...{ subject, choice, fills: false, ahead: false, kernels, stateSlots: 1 },
       plan: {
         contextLength: choice.context!,
         expertSlots: mlp.experts,
@@ -100,8 +119,15 @@ export class ProbeModel {
     this.#stride = moeIdStride(mlp, this.#model.scratch.maxRows);
     const { queue } = gpu.device;
     queue.writeBuffer(this.#model.scratch.block.stopValues!, 0, stopValues(config.layers));
-    const slots = Uint32Array.from({ length: mlp.experts + 1 }, (_, expert) => expert);
-    for (const { table } of this.#model.pools) queue.writeBuffer(table, 0, slots);
+    for (const { table, chunks } of this.#model.pools) {
+      const slots = chunks.flatMap(({ firstSlot, slots }) =>
+        Array.from({ length: slots }, (_, i) => firstSlot + i % places)
+      );
+      queue.writeBuffer(table, 0, Uint32Array.from(slots));
+    }
+    this.#places = this.#model.pools[0]!.chunks.flatMap(({ slots }) =>
+      Array.from({ length: slots }, (_, i) => i % places)
+    );
     for (const buffer of Object.values(this.#model.scratch.sampler)) {
       queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4));
     }
@@ -119,7 +145,8 @@ export class ProbeModel {
         positions: new Array<readonly [number, number, number]>(each).fill([0, 0, 0]),
         context,
         pages: Array.from({ length: pages }, (_, page) => i * pages + page),
-        ...{ arena: 0, stateRead: i, stateWrite: i, sampler: i },
+        // What several sequences do with their states is not timed.
+        ...{ arena: 0, stateRead: 0, stateWrite: 0, sampler: i },
       })),
       heads: Array.from({ length: segments }, (_, i) => ({
         row: (i + 1) * each - 1,
@@ -164,6 +191,11 @@ export class ProbeModel {
     return pass.dispatches;
   }
 
+  /** Bytes of all buffers; 0 once they are freed. */
+  get bytes(): number {
+    return this.#memory.total;
+  }
+
   /** Frees everything. */
   close(): void {
     this.#memory.destroy();
@@ -195,7 +227,7 @@ export class ProbeModel {
     return this.#model.programs(this.#shape.rows > DECODE_ROWS ? "prefill" : "decode");
   }
 
-  /** Each row's own choice, as independent as numbers can be; the shared expert comes last. */
+  /** Each row's own choice, as independent as numbers can be, none twice in one place; the shared expert comes last. */
   #chooseExperts(rows: number, most?: number) {
     const { mlp } = this.subject.config;
     if (mlp.kind === "dense") throw new TypeError("Cannot choose experts: the model is dense");
@@ -205,13 +237,14 @@ export class ProbeModel {
     const used = new Set<number>();
     let random = 1;
     for (let row = 0; row < rows; row++) {
-      const own = new Set<number>();
+      const own = new Map<number, number>();
       while (own.size < topK) {
         random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-        own.add((random >>> 16) % count);
+        const expert = (random >>> 16) % count;
+        own.set(this.#places[expert]!, expert);
       }
-      ids.set([...own, mlp.experts], row * this.#ranks);
-      for (const expert of own) used.add(expert);
+      ids.set([...own.values(), mlp.experts], row * this.#ranks);
+      for (const expert of own.values()) used.add(expert);
     }
     return { ids, distinct: used.size };
   }
@@ -223,25 +256,38 @@ export function probeChoice({ maxBinding }: Gpu): PlanChoice {
   return { maxBinding, maxSequences: BATCH, context, chunkRows: CHUNK, kv: "f32" };
 }
 
-/** Memory in which everything is a number, and the experts of all layers lie in one place. */
+/** Memory in which everything is a number, and the slots of all layers' experts lie in one place. */
 class ProbeMemory extends GpuMemory {
-  readonly #queue: GPUQueue;
-  readonly #experts = new Map<number, GPUBuffer>();
-  readonly #words = new Uint32Array(PIECE_WORDS).fill(ANY_NUMBER);
+  readonly #device: GPUDevice;
+  readonly #numbers: GPUBuffer;
+  readonly #expertBytes: number;
+  #experts: GPUBuffer | null = null;
 
-  constructor(gpu: Gpu) {
+  /** `expertBytes` is the size of that place. */
+  constructor(gpu: Gpu, expertBytes: number) {
     super(gpu);
-    this.#queue = gpu.device.queue;
+    this.#device = gpu.device;
+    this.#expertBytes = expertBytes;
+    this.#numbers = super.storage("numbers", "numbers", PIECE);
+    gpu.device.queue.writeBuffer(this.#numbers, 0, new Uint32Array(PIECE / 4).fill(ANY_NUMBER));
   }
 
   override storage(purpose: string, label: string, size: number): GPUBuffer {
-    const shared = purpose === "experts" && size >= SHARED_BYTES;
-    const known = shared ? this.#experts.get(size) : undefined;
-    if (known) return known;
+    if (purpose === "experts" && size > TABLE_BYTES) {
+      return this.#experts ??= this.#filled(purpose, "experts", Math.min(size, this.#expertBytes));
+    }
+    return this.#filled(purpose, label, size);
+  }
+
+  /** Copied on the device: it keeps in the host's memory what it is given, until that has been copied. */
+  #filled(purpose: string, label: string, size: number): GPUBuffer {
     const buffer = super.storage(purpose, label, size);
-    fillWords(this.#queue, buffer, this.#words);
-    this.#queue.submit([]); // or the queue would keep a copy of everything
-    if (shared) this.#experts.set(size, buffer);
+    const encoder = this.#device.createCommandEncoder();
+    for (let at = 0; at < buffer.size; at += PIECE) {
+      const bytes = Math.min(PIECE, buffer.size - at);
+      encoder.copyBufferToBuffer(this.#numbers, 0, buffer, at, bytes);
+    }
+    this.#device.queue.submit([encoder.finish()]);
     return buffer;
   }
 }

@@ -16,7 +16,7 @@ export interface Patience {
 
 const MOST_REPEATS = 4096;
 /** No further sample of one work is begun after so long. */
-const MOST_MS = 250;
+const MOST_MS = 150;
 
 /** One device's stopwatch; the buffers it makes live until it is closed. */
 export class Stopwatch {
