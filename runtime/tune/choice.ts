@@ -1,6 +1,6 @@
 /** Which kernels a device takes, from what was measured, and how that is remembered. @module */
 import { PRODUCT_VARIANTS } from "../../shaders/common/variants.ts";
-import { replaceFile } from "../replace_file.ts";
+import { DeviceNotes } from "../device_notes.ts";
 
 /** What one variant takes, in milliseconds a dispatch. */
 export interface VariantTime {
@@ -16,15 +16,6 @@ export interface Choice {
   readonly name: string;
   /** Of every variant that was measured and computed right. */
   readonly times: readonly VariantTime[];
-}
-
-/** What a measurement holds for: another device, driver, Deno or kernel asks for another one. */
-export interface ChoiceKey {
-  readonly adapter: string;
-  readonly driver: string;
-  readonly deno: string;
-  /** Counts changes of the kernels after which a measurement no longer says anything. */
-  readonly kernels: number;
 }
 
 /** How much faster than the default a variant has to be: less may be chance. */
@@ -52,57 +43,14 @@ export function choiceLine({ name, times }: Choice, source: string): string {
   return `kernels: ${name}, ${source}${figures}`;
 }
 
-/** The file of a folder. */
+/** The choices that runs with this folder have made. */
+export function choiceNotes(cacheDir: string): DeviceNotes<Choice> {
+  return new DeviceNotes(choiceFile(cacheDir), { format: "deltapage-kernels-2", isNote: isChoice });
+}
+
+/** Where they are kept. */
 export function choiceFile(cacheDir: string): string {
   return `${cacheDir}/kernels.json`;
-}
-
-/**
- * The choice that an earlier run left for this key; null if it left none.
- * @throws {SyntaxError | TypeError | Error} if the file is damaged or cannot be read
- */
-export function readChoice(file: string, key: ChoiceKey): Choice | null {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-  return parseChoices(text).get(keyOf(key)) ?? null;
-}
-
-/** Adds a choice to those of the file, which is made if it is missing and replaced if it is damaged. */
-export function writeChoice(file: string, key: ChoiceKey, choice: Choice): void {
-  let choices = new Map<string, Choice>();
-  try {
-    choices = parseChoices(Deno.readTextFileSync(file));
-  } catch { /* nothing to keep */ }
-  choices.delete(keyOf(key));
-  choices.set(keyOf(key), choice);
-  const kept = Object.fromEntries([...choices].slice(-MOST_KEPT));
-  replaceFile(file, JSON.stringify({ format: FORMAT, choices: kept }, null, 1));
-}
-
-const FORMAT = "deltapage-kernels-1";
-
-/** Devices and versions that one file remembers. */
-const MOST_KEPT = 16;
-
-function keyOf({ adapter, driver, deno, kernels }: ChoiceKey): string {
-  return [adapter, driver, `deno ${deno}`, `kernels ${kernels}`].join(" | ");
-}
-
-function parseChoices(text: string): Map<string, Choice> {
-  const { format, choices } = JSON.parse(text) as { format?: unknown; choices?: unknown };
-  if (format !== FORMAT || typeof choices !== "object" || choices === null) {
-    throw new TypeError(`found format ${JSON.stringify(format)}, wanted "${FORMAT}"`);
-  }
-  const entries = Object.entries(choices);
-  for (const [key, choice] of entries) {
-    if (!isChoice(choice)) throw new TypeError(`found no choice of kernels for "${key}"`);
-  }
-  return new Map(entries as [string, Choice][]);
 }
 
 function isChoice(value: unknown): value is Choice {

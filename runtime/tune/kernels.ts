@@ -7,18 +7,11 @@ import {
   type ProductVariant,
   runnableVariants,
 } from "../../shaders/common/variants.ts";
+import { deviceKey } from "../device_notes.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { KernelCache } from "../gpu/kernel.ts";
 import { type EngineOptions, OptionError } from "../options.ts";
-import {
-  type Choice,
-  choiceFile,
-  type ChoiceKey,
-  choiceLine,
-  chooseVariant,
-  readChoice,
-  writeChoice,
-} from "./choice.ts";
+import { type Choice, choiceFile, choiceLine, choiceNotes, chooseVariant } from "./choice.ts";
 import { workingDecoders } from "./decoders.ts";
 import { timeVariants, trialSize } from "./trial.ts";
 
@@ -48,9 +41,7 @@ export async function openKernels(
     say(choice, "as asked for");
     return open(choice);
   }
-  const remembered = kernels === "auto" && cacheDir !== null
-    ? remember(gpu, choiceFile(cacheDir), log)
-    : null;
+  const remembered = kernels === "auto" && cacheDir !== null ? remember(gpu, cacheDir, log) : null;
   if (remembered) {
     say(remembered, "as measured before");
     return open(remembered);
@@ -62,7 +53,7 @@ export async function openKernels(
   }
   const choice = await measure(gpu);
   say(choice, `best of ${choice.times.length} that were measured`);
-  if (cacheDir !== null) keep(choiceFile(cacheDir), keyOf(gpu), choice, log);
+  if (cacheDir !== null) keep(gpu, choice, { cacheDir, log });
   return open(choice);
 }
 
@@ -113,27 +104,27 @@ async function pinned(gpu: Gpu, name: string): Promise<string> {
   return name;
 }
 
-function remember(gpu: Gpu, file: string, log: (line: string) => void): Choice | null {
+function remember(gpu: Gpu, cacheDir: string, log: (line: string) => void): Choice | null {
   try {
-    return readChoice(file, keyOf(gpu));
+    return choiceNotes(cacheDir).read(deviceKey(gpu, KERNELS_VERSION));
   } catch (error) {
+    const file = choiceFile(cacheDir);
     log(`warning: no kernels remembered from "${file}": ${(error as Error).message}`);
     return null;
   }
 }
 
-function keep(file: string, key: ChoiceKey, choice: Choice, log: (line: string) => void): void {
+function keep(
+  gpu: Gpu,
+  choice: Choice,
+  { cacheDir, log }: { readonly cacheDir: string; readonly log: (line: string) => void },
+): void {
   try {
-    writeChoice(file, key, choice);
+    choiceNotes(cacheDir).write(deviceKey(gpu, KERNELS_VERSION), choice);
   } catch (error) {
+    const file = choiceFile(cacheDir);
     log(`warning: the choice of kernels was not written to "${file}": ${(error as Error).message}`);
   }
-}
-
-function keyOf({ device, name }: Gpu): ChoiceKey {
-  const { vendor, architecture, device: id, description } = device.adapterInfo;
-  const driver = [vendor, architecture, id, description].join(" ");
-  return { adapter: name, driver, deno: Deno.version.deno, kernels: KERNELS_VERSION };
 }
 
 function deviceOf({ device, software, subgroups }: Gpu): TileDevice {

@@ -1,14 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import type { DeviceKey } from "../../../runtime/device_notes.ts";
 import {
-  type ChoiceKey,
+  choiceFile,
   choiceLine,
+  choiceNotes,
   chooseVariant,
-  readChoice,
   type VariantTime,
-  writeChoice,
 } from "../../../runtime/tune/choice.ts";
 
-const KEY: ChoiceKey = { adapter: "a card", driver: "1.2", deno: "2.9.6", kernels: 1 };
+const KEY: DeviceKey = { adapter: "a card", driver: "1.2", deno: "2.9.6", kernels: 1 };
 const time = (name: string, one: number, four: number): VariantTime => ({ name, one, four });
 const CHOICE = { name: "shift-32x8", times: [time("shift-32x8", 0.5, 1)] };
 
@@ -34,45 +34,49 @@ Deno.test("choiceLine() says what was chosen, and what it takes if that was meas
   );
 });
 
-async function withFile(use: (file: string) => void): Promise<void> {
+async function inFolder(use: (folder: string) => void): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
-    use(`${folder}/cache/kernels.json`);
+    use(`${folder}/cache`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
 Deno.test("a choice is remembered for the device, driver, Deno and kernels it was made with", async () => {
-  await withFile((file) => {
-    assertEquals(readChoice(file, KEY), null, "there is no file yet");
-    writeChoice(file, KEY, CHOICE);
-    assertEquals(readChoice(file, KEY), CHOICE);
+  await inFolder((folder) => {
+    const notes = choiceNotes(folder);
+    assertEquals(notes.read(KEY), null, "there is no file yet");
+    notes.write(KEY, CHOICE);
+    assertEquals(notes.read(KEY), CHOICE);
     for (
       const other of [{ adapter: "b" }, { driver: "1.3" }, { deno: "2.9.7" }, { kernels: 2 }]
     ) {
-      assertEquals(readChoice(file, { ...KEY, ...other }), null, JSON.stringify(other));
+      assertEquals(notes.read({ ...KEY, ...other }), null, JSON.stringify(other));
     }
     const second = { name: "pairs-16x8", times: [] };
-    writeChoice(file, { ...KEY, adapter: "b" }, second);
-    assertEquals(readChoice(file, { ...KEY, adapter: "b" }), second);
-    assertEquals(readChoice(file, KEY), CHOICE, "the other device's is kept");
-    writeChoice(file, KEY, second);
-    assertEquals(readChoice(file, KEY), second);
+    notes.write({ ...KEY, adapter: "b" }, second);
+    assertEquals(notes.read({ ...KEY, adapter: "b" }), second);
+    assertEquals(notes.read(KEY), CHOICE, "the other device's is kept");
+    notes.write(KEY, second);
+    assertEquals(notes.read(KEY), second);
   });
 });
 
 Deno.test("a file of choices forgets the oldest of more than 16", async () => {
-  await withFile((file) => {
-    for (let kernels = 0; kernels < 17; kernels++) writeChoice(file, { ...KEY, kernels }, CHOICE);
-    const kept = Array.from({ length: 17 }, (_, kernels) => readChoice(file, { ...KEY, kernels }));
+  await inFolder((folder) => {
+    const notes = choiceNotes(folder);
+    for (let kernels = 0; kernels < 17; kernels++) notes.write({ ...KEY, kernels }, CHOICE);
+    const kept = Array.from({ length: 17 }, (_, kernels) => notes.read({ ...KEY, kernels }));
     assertEquals(kept.map((choice) => choice !== null), [false, ...Array(16).fill(true)]);
   });
 });
 
 Deno.test("a damaged file of choices is refused, and replaced by the next measurement", async () => {
-  await withFile((file) => {
-    writeChoice(file, KEY, CHOICE);
+  await inFolder((folder) => {
+    const notes = choiceNotes(folder);
+    const file = choiceFile(folder);
+    notes.write(KEY, CHOICE);
     const whole = Deno.readTextFileSync(file);
     for (
       const damaged of [
@@ -80,16 +84,16 @@ Deno.test("a damaged file of choices is refused, and replaced by the next measur
         whole.slice(0, -9),
         "[]",
         "null",
-        whole.replace("kernels-1", "kernels-0"),
+        whole.replace("kernels-2", "kernels-1"),
         whole.replaceAll("shift-32x8", "sheet-32x8"),
         whole.replace("0.5", '"fast"'),
         whole.replace('"times"', '"dates"'),
       ]
     ) {
       Deno.writeTextFileSync(file, damaged);
-      assertThrows(() => readChoice(file, KEY), Error);
+      assertThrows(() => notes.read(KEY), Error);
     }
-    writeChoice(file, KEY, CHOICE);
-    assertEquals(readChoice(file, KEY), CHOICE);
+    notes.write(KEY, CHOICE);
+    assertEquals(notes.read(KEY), CHOICE);
   });
 });
