@@ -6,7 +6,8 @@ import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import type { Engine } from "../runtime/mod.ts";
 import { Admission } from "./admission.ts";
-import { apiKeys } from "./auth.ts";
+import { apiKeys, describeKeys } from "./auth.ts";
+import { utf8Bodies } from "./body.ts";
 import { mountChatCompletions } from "./chat_completions.ts";
 import { mountCompletions } from "./completions.ts";
 import { onError, RequestError } from "./errors.ts";
@@ -39,6 +40,7 @@ export function createApp(engine: Engine, text: Text, options: AppOptions): Open
   app.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: { title: "deltapage", version: "1" },
+    ...(options.apiKeys?.length ? { security: describeKeys(app) } : {}),
   });
   return app;
 }
@@ -63,6 +65,7 @@ function guard(app: OpenAPIHono, options: AppOptions): void {
       );
     },
   }));
+  app.use(utf8Bodies());
 }
 
 /** 405 where the path exists for another method, else 404. */

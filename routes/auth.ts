@@ -1,5 +1,6 @@
 /** API keys, and who owns what a request leaves in the state cache. @module */
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { RequestError } from "./errors.ts";
 
@@ -22,6 +23,18 @@ export function apiKeys(keys: readonly string[]): MiddlewareHandler {
     c.set("keyHash", presented.toString("hex").slice(0, 32));
     await next();
   };
+}
+
+/** Adds to the API's description how keys are sent; returns the ways, of which one is needed. */
+export function describeKeys(app: OpenAPIHono): Record<string, string[]>[] {
+  const registry = app.openAPIRegistry;
+  registry.registerComponent("securitySchemes", "Bearer", { type: "http", scheme: "bearer" });
+  registry.registerComponent("securitySchemes", "Header", {
+    type: "apiKey",
+    in: "header",
+    name: "X-Api-Key",
+  });
+  return [{ Bearer: [] }, { Header: [] }];
 }
 
 /** The owner of cached state: the key's hash and the request's own salt; requests of other owners share none. */

@@ -119,13 +119,14 @@ function ofEngine(error: EngineError, requestId: string): RequestError {
   });
 }
 
+/** What the library refuses by itself. */
+const HONO_MESSAGES: Readonly<Record<number, string>> = {
+  400: "Cannot read the body: it is not JSON",
+  415: "Cannot read the body: send JSON, with the header content-type: application/json",
+};
+
 function ofHono({ status, message }: HTTPException): RequestError {
-  return new RequestError(
-    status,
-    status === 415
-      ? "Cannot read the body: send JSON, with the header content-type: application/json"
-      : message || "Cannot read the request",
-  );
+  return new RequestError(status, HONO_MESSAGES[status] ?? (message || "Cannot read the request"));
 }
 
 /** One line of JSON on stderr; never what a caller wrote. */

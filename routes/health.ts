@@ -14,8 +14,12 @@ const SUMMARIES = {
 /** Mounts /health, /livez, /readyz and /ping. */
 export function mountHealth(app: OpenAPIHono, { engine, admission }: Service): void {
   for (const [path, summary] of Object.entries(SUMMARIES)) {
-    const responses = { 200: { description: "Yes" }, 503: { description: "No, or not yet" } };
-    app.openAPIRegistry.registerPath({ method: "get", path, summary, responses });
+    const responses = {
+      200: { description: "Yes" },
+      ...(path === "/ping" ? { 204: { description: "Not yet" } } : {}),
+      ...(path === "/livez" ? {} : { 503: { description: "No, or not yet" } }),
+    };
+    app.openAPIRegistry.registerPath({ method: "get", path, summary, responses, security: [] });
   }
   app.get("/health", (c) => {
     const status = engine.status();

@@ -130,3 +130,20 @@ describe("a body of another type", () => {
     assertStringIncludes((await response.json()).error.message, "content-type: application/json");
   });
 });
+
+describe("a body that is damaged", () => {
+  // Bytes that are no UTF-8 were once read as replacement characters, and answered.
+  it("is told so", async () => {
+    const { app } = answering();
+    const ask = async (body: BodyInit) => {
+      const headers = { "content-type": "application/json" };
+      const response = await app.request(CHAT, { method: "POST", headers, body });
+      return [response.status, (await response.json()).error?.message];
+    };
+    const bytes = new TextEncoder().encode(JSON.stringify(chat({ user: "é" })));
+    assertEquals((await ask(bytes))[0], 200);
+    bytes[bytes.indexOf(0xc3)] = 0xff;
+    assertEquals(await ask(bytes), [400, "Cannot read the body: it is not UTF-8"]);
+    assertEquals(await ask("{"), [400, "Cannot read the body: it is not JSON"]);
+  });
+});

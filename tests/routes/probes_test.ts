@@ -217,5 +217,18 @@ describe("GET /openapi.json", () => {
     assertStringIncludes(schema.description, "`continue_final_message`");
     const { responses } = document.paths["/v1/chat/completions"].post;
     assertEquals(Object.keys(responses).includes("429"), true);
+    const answers = (path: string) => Object.keys(document.paths[path].get.responses);
+    assertEquals([answers("/ping"), answers("/livez")], [["200", "204", "503"], ["200"]]);
+    assertEquals([document.security, document.components.securitySchemes], [undefined, undefined]);
+  });
+
+  it("says how keys are sent, and where none is needed", async () => {
+    const { app } = harness({ apiKeys: ["k"] });
+    const headers = { "x-api-key": "k" };
+    const document = await (await app.request("/openapi.json", { headers })).json();
+    assertEquals(document.security, [{ Bearer: [] }, { Header: [] }]);
+    assertEquals(Object.keys(document.components.securitySchemes), ["Bearer", "Header"]);
+    assertEquals(document.paths["/health"].get.security, []);
+    assertEquals(document.paths["/metrics"].get.security, undefined);
   });
 });
