@@ -35,7 +35,11 @@ export function readFlags<const Config extends ParseArgsConfig>(
 /** What the parser of a command line threw, in a line for people. */
 export function flagFault(error: unknown): string {
   // Some of its messages go on with how to pass what begins with a dash.
-  const [reason] = (error as Error).message.split(/\.\s/);
+  const [reason = ""] = (error as Error).message.split(/\.\s/);
+  const [, flag] = /^Option '(--\S+)' argument is ambiguous/.exec(reason) ?? [];
+  if (flag !== undefined) {
+    return `${flag} lacks its value; one that begins with a dash is written ${flag}=-1`;
+  }
   return `${reason}; --help lists them`;
 }
 

@@ -116,7 +116,7 @@ function parseObject(text: string): Record<string, unknown> {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch { /* told below */ }
-  throw wrong(`found "${text.slice(0, 40)}", wanted a JSON object`);
+  throw wrong(`found ${JSON.stringify(text.slice(0, 40))}, wanted a JSON object`);
 }
 
 function wrong(reason: string): SyntaxError {

@@ -49,7 +49,10 @@ Deno.test("parseOptions() names the flag, what was found and what was wanted", (
       [["--vram", "8X"], 'Cannot read --vram: found "8X", wanted a size such as 8G or a share'],
       [["--vram", "120%"], 'Cannot read --vram: found "120%"'],
       [["--speed", "11"], "Cannot read the options: Unknown option '--speed'; --help lists them"],
-      [["--vram", "-5G"], "Option '--vram' argument is ambiguous; --help lists them"],
+      [
+        ["--vram", "-5G"],
+        "--vram lacks its value; one that begins with a dash is written --vram=-1",
+      ],
       [["serve"], "serve"],
     ] as const
   ) {

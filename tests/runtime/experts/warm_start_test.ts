@@ -61,7 +61,7 @@ Deno.test("HeatMap counts choices, ages earlier runs and survives being written"
 
 Deno.test("HeatMap.parse() says what is wrong", () => {
   const wrong: readonly (readonly [string, string])[] = [
-    ["no JSON", 'found "no JSON"'],
+    ["no JSON\nat all", 'found "no JSON\\nat all"'],
     ["{}", 'found format "undefined"'],
     [JSON.stringify({ format: "deltapage-heat-1", ...SIZES, counts: [[0, 0, 0, 0]] }), "of every"],
     [
