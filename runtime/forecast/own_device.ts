@@ -44,11 +44,19 @@ export function hostMemory(): number | null {
   }
 }
 
+/** What to measure, and where it may be remembered. */
+export interface MeasureRequest {
+  /** Folder that an earlier measurement may lie in, and that this one goes to; null neither reads nor writes. */
+  readonly cacheDir: string | null;
+  /** Variant of the matrix kernels; null: the device's usual one. */
+  readonly kernels: string | null;
+}
+
 /**
  * Measures the device in a worker: a read-back blocks its thread.
  * @throws {Error} if no device can be opened
  */
-export function measureHere(): Promise<MeasuredDevice> {
+export function measureHere(request: MeasureRequest): Promise<MeasuredDevice> {
   const worker = new Worker(new URL("./measure_worker.ts", import.meta.url), { type: "module" });
   return new Promise<MeasuredDevice>((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<MeasuredDevice | { readonly error: string }>) =>
@@ -57,5 +65,6 @@ export function measureHere(): Promise<MeasuredDevice> {
       event.preventDefault();
       reject(new Error(event.message));
     };
+    worker.postMessage(request);
   });
 }

@@ -7,21 +7,23 @@ export interface PaperChoice {
   readonly software: boolean;
   /** Largest storage binding, bytes. */
   readonly maxBinding: number;
+  /** A device whose subgroups it has, or else any. */
+  readonly like?: Pick<GPUDevice, "features" | "adapterInfo">;
 }
 
 /** Subgroups of any device that is drawn: they change grids, never how many dispatches there are. */
 const SUBGROUP = 32;
 
 /** A device whose buffers, pipelines and bind groups are names and sizes; nothing can be submitted to it. */
-export function paperGpu({ software, maxBinding }: PaperChoice): Gpu {
+export function paperGpu({ software, maxBinding, like }: PaperChoice): Gpu {
   const made = (given: { readonly label?: string; readonly size?: number }) => ({
     label: given.label ?? "",
     size: given.size ?? 0,
     destroy: () => {},
   });
   const device = {
-    features: new Set(["subgroups"]),
-    adapterInfo: { isFallbackAdapter: software, subgroupMinSize: SUBGROUP },
+    features: like?.features ?? new Set(["subgroups"]),
+    adapterInfo: like?.adapterInfo ?? { isFallbackAdapter: software, subgroupMinSize: SUBGROUP },
     limits: { maxStorageBuffersPerShaderStage: Infinity },
     createBuffer: made,
     createBindGroup: made,
@@ -29,6 +31,7 @@ export function paperGpu({ software, maxBinding }: PaperChoice): Gpu {
     createPipelineLayout: made,
     createShaderModule: made,
     createComputePipeline: made,
+    createCommandEncoder: () => ({ copyBufferToBuffer: () => {}, finish: () => ({}) }),
     queue: { writeBuffer: () => {}, submit: () => {} },
   };
   return {

@@ -9,7 +9,13 @@ import { forecastChart } from "./chart.ts";
 import type { Device } from "./devices.ts";
 import type { Forecast } from "./estimate.ts";
 import { forecast } from "./forecast.ts";
-import { hostMemory, type MeasuredDevice, measureHere, ownDevice } from "./own_device.ts";
+import {
+  hostMemory,
+  type MeasuredDevice,
+  measureHere,
+  type MeasureRequest,
+  ownDevice,
+} from "./own_device.ts";
 import {
   type ForecastDefaults,
   ForecastOptionError,
@@ -27,17 +33,25 @@ export interface PlanAnswer {
 /** What a server runs with, as far as a forecast goes. */
 export type PlannerOptions = Pick<
   EngineOptions,
-  "model" | "maxSequences" | "context" | "chunkRows" | "kv" | "head" | "runAhead" | "residency"
+  | "model"
+  | "maxSequences"
+  | "context"
+  | "chunkRows"
+  | "kv"
+  | "head"
+  | "runAhead"
+  | "residency"
+  | "cacheDir"
 >;
 
 /** Answers with what the server runs where a question is silent. */
 export class Planner {
   readonly #options: PlannerOptions;
-  readonly #measure: () => Promise<MeasuredDevice>;
+  readonly #measure: (request: MeasureRequest) => Promise<MeasuredDevice>;
   #subject: Subject | undefined;
   #measured: Promise<MeasuredDevice> | undefined;
 
-  constructor(options: PlannerOptions, measure: () => Promise<MeasuredDevice> = measureHere) {
+  constructor(options: PlannerOptions, measure = measureHere) {
     this.#options = options;
     this.#measure = measure;
   }
@@ -75,14 +89,17 @@ export class Planner {
     }
   }
 
-  /** Measured at the first question, once. */
+  /** Measured at the first question, once, with the kernels that the engine runs. */
   async #own(
-    { adapter, memoryBudget }: ModelInfo,
+    { adapter, memoryBudget, kernels }: ModelInfo,
   ): Promise<MeasuredDevice & { readonly device: Device }> {
     if (memoryBudget === undefined) {
       throw new ForecastOptionError("device", 'found "nothing", wanted a device, or its numbers');
     }
-    this.#measured ??= this.#measure();
+    this.#measured ??= this.#measure({
+      cacheDir: this.#options.cacheDir,
+      kernels: kernels ?? null,
+    });
     this.#measured.catch(() => this.#measured = undefined);
     const measured = await this.#measured;
     return { ...measured, device: ownDevice(adapter, memoryBudget, measured, hostMemory()) };

@@ -182,6 +182,11 @@ export class ProbeModel {
     return this.#work((programs) => this.#wholeOf(programs));
   }
 
+  /** Builds all programs, which else are built when they are first asked for. */
+  draw(): void {
+    for (const phase of ["decode", "prefill"] as const) this.#model.programs(phase);
+  }
+
   /** Dispatches of the whole step. */
   get dispatches(): number {
     const pass = new PaperPass();

@@ -16,6 +16,7 @@ const OPTIONS = {
   head: "stored",
   runAhead: null,
   residency: "auto",
+  cacheDir: null,
 } as const;
 
 function app(apiKeys: readonly string[] = []) {

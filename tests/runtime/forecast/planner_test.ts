@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ForecastOptionError } from "../../../runtime/forecast/request.ts";
-import { measureHere } from "../../../runtime/forecast/own_device.ts";
+import { measureHere, type MeasureRequest } from "../../../runtime/forecast/own_device.ts";
 import { Planner } from "../../../runtime/forecast/planner.ts";
 import type { ModelInfo } from "../../../runtime/mod.ts";
 import { MOCK_MODEL } from "../../mock_engine.ts";
@@ -15,6 +15,7 @@ const OPTIONS = {
   head: "stored",
   runAhead: null,
   residency: "auto",
+  cacheDir: null,
 } as const;
 const RATES = { read: 2e9, upload: 1e9, flops: 1e11, dispatch: 2e-5, kernels: null };
 const MEASURED = { rates: RATES, maxBinding: 2 ** 27, software: true };
@@ -84,14 +85,38 @@ Deno.test("Planner measures again after it could not", async () => {
   assertEquals((await own.answer({}, model)).forecast.fits, true);
 });
 
-Deno.test("measureHere() measures this machine in another thread", async () => {
-  const { rates, maxBinding } = await measureHere();
-  const { kernels, ...device } = rates;
-  const found = [device, kernels!].flatMap(numbersIn);
-  assertEquals(found.length > 20, true);
-  for (const rate of found) assertEquals(rate >= 0 && Number.isFinite(rate), true);
-  assertEquals(maxBinding >= 2 ** 27, true);
-  assertEquals(rates.dispatch < 0.01, true);
+Deno.test("Planner has the kernels measured that the engine runs, and remembers where it may", async () => {
+  const asked: MeasureRequest[] = [];
+  const measure = (request: MeasureRequest) => {
+    asked.push(request);
+    return Promise.resolve(MEASURED);
+  };
+  for (const cacheDir of [null, "/cache"]) {
+    const own = new Planner({ ...OPTIONS, cacheDir }, measure);
+    await own.answer({}, () => Promise.resolve({ ...MODEL, kernels: "pairs-8x8" }));
+  }
+  assertEquals(asked, [
+    { cacheDir: null, kernels: "pairs-8x8" },
+    { cacheDir: "/cache", kernels: "pairs-8x8" },
+  ]);
+});
+
+Deno.test("measureHere() measures this machine in another thread, once where it may remember", async () => {
+  const cacheDir = await Deno.makeTempDir();
+  try {
+    const measured = await measureHere({ cacheDir, kernels: null });
+    const { rates, maxBinding } = measured;
+    const { kernels, ...device } = rates;
+    const found = [device, kernels!].flatMap(numbersIn);
+    assertEquals(found.length > 20, true);
+    for (const rate of found) assertEquals(rate >= 0 && Number.isFinite(rate), true);
+    assertEquals(maxBinding >= 2 ** 27, true);
+    assertEquals(rates.dispatch < 0.01, true);
+    // No two measurements are alike to the last digit.
+    assertEquals(await measureHere({ cacheDir, kernels: null }), measured);
+  } finally {
+    await Deno.remove(cacheDir, { recursive: true });
+  }
 });
 
 /** Every number in a value, however deep. */
