@@ -4,11 +4,6 @@
 
 override COUNT: u32;       // query heads of a workgroup, at most 8
 
-// A last block may be short: its spare heads repeat the last one and are not stored.
-fn query_of(start: u32, head: u32, thread: u32) -> Slice {
-  return query_slice((start + min(head, GROUP - 1u)) * (D / 4u), thread);
-}
-
 fn store_slice(to: u32, thread: u32, sum: Slice) {
   if (thread >= D / 8u) { return; }
   let at = to * (D / 4u) + 2u * thread;
@@ -41,12 +36,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = group.y % blocks * COUNT;
   let heads = KV_HEADS * GROUP;
 
-  let start = row * heads + kv_head * GROUP;
-  let queries = Queries(
-    query_of(start, first_head, thread), query_of(start, first_head + 1u, thread),
-    query_of(start, first_head + 2u, thread), query_of(start, first_head + 3u, thread),
-    query_of(start, first_head + 4u, thread), query_of(start, first_head + 5u, thread),
-    query_of(start, first_head + 6u, thread), query_of(start, first_head + 7u, thread));
+  // A last block may be short: it has zeros for the heads that it lacks.
+  let count = min(COUNT, GROUP - first_head);
+  let start = row * heads + kv_head * GROUP + first_head;
+  var queries = Queries();
+  for (var i = 0u; i < count; i++) { queries = with_slice(queries, i, query_slice((start + i) * (D / 4u), thread)); }
   var most = LOWEST;
   var total = 0.0;
   var sums_of = Queries();
@@ -66,6 +60,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   let out = (row * SPLITS + group.x) * heads + kv_head * GROUP + first_head;
-  if (thread < COUNT && first_head + thread < GROUP) { totals[out + thread] = vec2<f32>(most, total); }
-  for (var i = 0u; i < min(COUNT, GROUP - first_head); i++) { store_slice(out + i, thread, slice_of(sums_of, i)); }
+  if (thread < count) { totals[out + thread] = vec2<f32>(most, total); }
+  for (var i = 0u; i < count; i++) { store_slice(out + i, thread, slice_of(sums_of, i)); }
 }

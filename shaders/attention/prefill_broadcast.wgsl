@@ -43,11 +43,8 @@ fn main(
   let kv_head = group.y;
   let end = rows[row_of(tile, COUNT - 1u)].cache_index + 1u;
   let visible = rows[row_of(tile, thread)].cache_index;
-  let queries = Queries(
-    query_of(tile, kv_head, 0u, thread), query_of(tile, kv_head, 1u, thread),
-    query_of(tile, kv_head, 2u, thread), query_of(tile, kv_head, 3u, thread),
-    query_of(tile, kv_head, 4u, thread), query_of(tile, kv_head, 5u, thread),
-    query_of(tile, kv_head, 6u, thread), query_of(tile, kv_head, 7u, thread));
+  var queries = Queries();
+  for (var i = 0u; i < COUNT; i++) { queries = with_slice(queries, i, query_of(tile, kv_head, i, thread)); }
   var most = LOWEST;
   var total = 0.0;
   var sums = Queries();

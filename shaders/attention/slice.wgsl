@@ -137,6 +137,19 @@ fn slice_of(queries: Queries, number: u32) -> Slice {
   return s;
 }
 
+fn with_slice(queries: Queries, number: u32, s: Slice) -> Queries {
+  var all = queries;
+  if (number == 0u) { all.a = s; }
+  if (number == 1u) { all.b = s; }
+  if (number == 2u) { all.c = s; }
+  if (number == 3u) { all.d = s; }
+  if (number == 4u) { all.e = s; }
+  if (number == 5u) { all.f = s; }
+  if (number == 6u) { all.g = s; }
+  if (number == 7u) { all.h = s; }
+  return all;
+}
+
 // One of two queries is this thread's: it gets the other threads' part of that and gives its own of the other.
 fn fold(x: vec4<f32>, y: vec4<f32>, is_second: bool, distance: u32) -> vec4<f32> {
   return select(x, y, is_second) + subgroupShuffleXor(select(y, x, is_second), distance);

@@ -108,3 +108,23 @@ fn add_two(sums: TileSums, block: Block, inputs: Inputs) -> TileSums {
   two.r1 = add_row(sums.r1, block, odd(inputs.a));
   return two;
 }
+
+fn sums_of_row(sums: TileSums, row: u32) -> RowSums {
+  var found = sums.r0;
+  if (row == 1u) { found = sums.r1; }
+  if (row == 2u) { found = sums.r2; }
+  if (row == 3u) { found = sums.r3; }
+  if (row == 4u) { found = sums.r4; }
+  if (row == 5u) { found = sums.r5; }
+  if (row == 6u) { found = sums.r6; }
+  if (row == 7u) { found = sums.r7; }
+  if (row == 8u) { found = sums.r8; }
+  if (row == 9u) { found = sums.r9; }
+  if (row == 10u) { found = sums.r10; }
+  if (row == 11u) { found = sums.r11; }
+  if (row == 12u) { found = sums.r12; }
+  if (row == 13u) { found = sums.r13; }
+  if (row == 14u) { found = sums.r14; }
+  if (row == 15u) { found = sums.r15; }
+  return found;
+}

@@ -70,29 +70,13 @@ fn add_two_units(sum: RowSums, rows: Rows, first: u32, thread: u32, unit: u32, u
   return add_row(sums, load_block(rows, min(unit + 1u, units - 1u)), odd(pair));
 }
 
-// Stores the sums of a thread; the factors of rows 0 to 7 are those of the threads, of rows 8 to 15 their second ones.
+// Stores the sums of a thread; the factors of rows 0 to 7 are those of the threads, of rows 8 to 15 their second ones. As a
+// loop: drivers would compile sixteen copies of what stores a row for seconds.
 fn store_rows(tile: Tile, n: u32, sums: TileSums, factors: vec2<f32>) {
-  store_row(tile, 0u, n, sums.r0, subgroupBroadcast(factors.x, 0u));
-  if (TILE > 1u) { store_row(tile, 1u, n, sums.r1, subgroupBroadcast(factors.x, 1u)); }
-  if (TILE > 2u) {
-    store_row(tile, 2u, n, sums.r2, subgroupBroadcast(factors.x, 2u));
-    store_row(tile, 3u, n, sums.r3, subgroupBroadcast(factors.x, 3u));
-  }
-  if (TILE > 4u) {
-    store_row(tile, 4u, n, sums.r4, subgroupBroadcast(factors.x, 4u));
-    store_row(tile, 5u, n, sums.r5, subgroupBroadcast(factors.x, 5u));
-    store_row(tile, 6u, n, sums.r6, subgroupBroadcast(factors.x, 6u));
-    store_row(tile, 7u, n, sums.r7, subgroupBroadcast(factors.x, 7u));
-  }
-  if (TILE > 8u) {
-    store_row(tile, 8u, n, sums.r8, subgroupBroadcast(factors.y, 0u));
-    store_row(tile, 9u, n, sums.r9, subgroupBroadcast(factors.y, 1u));
-    store_row(tile, 10u, n, sums.r10, subgroupBroadcast(factors.y, 2u));
-    store_row(tile, 11u, n, sums.r11, subgroupBroadcast(factors.y, 3u));
-    store_row(tile, 12u, n, sums.r12, subgroupBroadcast(factors.y, 4u));
-    store_row(tile, 13u, n, sums.r13, subgroupBroadcast(factors.y, 5u));
-    store_row(tile, 14u, n, sums.r14, subgroupBroadcast(factors.y, 6u));
-    store_row(tile, 15u, n, sums.r15, subgroupBroadcast(factors.y, 7u));
+  let count = min(TILE, max(tile.rows, tile.row0) - tile.row0);
+  for (var row = 0u; row < count; row++) {
+    let factor = subgroupShuffle(select(factors.x, factors.y, row >= 8u), row % 8u);
+    store_row(tile, row, n, sums_of_row(sums, row), factor);
   }
 }
 

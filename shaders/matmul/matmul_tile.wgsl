@@ -13,7 +13,6 @@ fn row_start(tile: Tile, row: u32) -> u32 {
 
 // Stores eight outputs of a row of the tile.
 fn store_row(tile: Tile, row: u32, n: u32, sums: RowSums) {
-  if (tile.row0 + row >= tile.rows) { return; }
   let at = (tile.row0 + row) * sizes.y_stride + sizes.y_offset + n;
   store_four(at, n, sums.low);
   store_four(at + 4u, n + 4u, sums.high);
@@ -39,5 +38,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       sums = add_block(sums, decode_block(low * units + unit, high * units + unit, low_scale, high_scale), inputs);
     }
   }
-  store_tile(tile, n, sums);
+  store_tile(tile, tile.rows - tile.row0, n, sums);
 }

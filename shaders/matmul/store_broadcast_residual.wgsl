@@ -21,7 +21,6 @@ fn add_four(at: u32, n: u32, sums: vec4<f32>) -> f32 {
 }
 
 fn store_row(tile: Tile, row: u32, n: u32, sums: RowSums, factor: f32) {
-  if (tile.row0 + row >= tile.rows) { return; }
   let at = (tile.row0 + row) * sizes.y_stride + sizes.y_offset + n;
   let square = add_four(at, n, factor * sums.low) + add_four(at + 4u, n + 4u, factor * sums.high);
   let low = (subgroupBroadcast(square, 0u) + subgroupBroadcast(square, 1u)) +

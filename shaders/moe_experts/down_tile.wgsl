@@ -15,7 +15,7 @@ fn row_start(tile: Tile, place: u32) -> u32 {
 }
 
 fn store_row(tile: Tile, place: u32, n: u32, sums: RowSums) {
-  if (place >= tile.count || n >= sizes.hidden) { return; }
+  if (n >= sizes.hidden) { return; }
   let at = (pair_at(tile, place) * sizes.hidden + n) / 4u;
   y[at] = sums.low;
   y[at + 1u] = sums.high;
@@ -49,5 +49,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let n = (group.y * TILE_THREADS + thread) * 8u;
   let rows = rows_of(table[tile.expert], n);
   let source = open_tile(tile, thread);
-  store_tile(tile, n, tile_sums(tile, rows, source, units));
+  store_tile(tile, tile.count, n, tile_sums(tile, rows, source, units));
 }

@@ -16,7 +16,7 @@ fn row_start(tile: Tile, place: u32) -> u32 {
 }
 
 fn store_row(tile: Tile, place: u32, i: u32, sums: RowSums) {
-  if (place >= tile.count || i >= sizes.dff) { return; }
+  if (i >= sizes.dff) { return; }
   let gate = sums.low;
   let gated = vec4<f32>(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w));
   act[(pair_at(tile, place) * sizes.dff + i) / 4u] = gated * sums.high;
@@ -50,5 +50,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = (group.y * TILE_THREADS + thread) * 4u;
   let rows = rows_of(table[tile.expert], i);
   let source = open_tile(tile, thread);
-  store_tile(tile, i, tile_sums(tile, rows, source, units));
+  store_tile(tile, tile.count, i, tile_sums(tile, rows, source, units));
 }

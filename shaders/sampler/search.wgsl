@@ -13,13 +13,12 @@ var<workgroup> weights: array<vec4<f32>, 1024>; // [4, THREADS]
 var<workgroup> found: u32;
 var<workgroup> goal: f32;
 
-// What stays the same throughout a row.
+// What stays the same throughout a row, and for all threads: compilers that look for barriers which not all reach can tell.
 struct Head {
   row: u32,
   slot: u32,
   flags: u32,
   real: u32,
-  lane: u32,
   most: f32,  // highest adjusted logit
   scale: f32, // 1 / temperature
 }
@@ -36,9 +35,9 @@ fn weigh(sums: ptr<function, Weights>, key: u32, weight: f32, low: u32, width: u
 }
 
 // This thread's weights at or above low + j width, j = 0 .. 15.
-fn weights_of(r: Head, what: u32, low: u32, width: u32) -> Weights {
+fn weights_of(r: Head, lane: u32, what: u32, low: u32, width: u32) -> Weights {
   var sums = Weights(vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0));
-  for (var cell = r.lane; cell < BLOCKS * CELLS; cell += THREADS) {
+  for (var cell = lane; cell < BLOCKS * CELLS; cell += THREADS) {
     let highest = key_of(cells[r.row * BLOCKS * CELLS + cell].y);
     if (highest < low) { continue; }
     if (what == WEIGH_CELLS) {
@@ -87,14 +86,14 @@ fn reached(lane: u32, sums: Weights, share: f32) -> u32 {
 }
 
 // The highest key of at least `low` whose weight and that above reaches `wanted`, or `share` of all from `low` on.
-fn search_key(r: Head, what: u32, start: u32, wanted: f32, share: f32) -> u32 {
+fn search_key(r: Head, lane: u32, what: u32, start: u32, wanted: f32, share: f32) -> u32 {
   var low = start;
   var size = key_of(r.most) + 1u - start;
-  if (r.lane == 0u) { goal = wanted; }
+  if (lane == 0u) { goal = wanted; }
   workgroupBarrier();
   for (var round = 0u; round < 9u; round++) {
     let width = (size + 15u) / 16u;
-    let j = reached(r.lane, weights_of(r, what, low, width), select(0.0, share, round == 0u));
+    let j = reached(lane, weights_of(r, lane, what, low, width), select(0.0, share, round == 0u));
     low += j * width;
     size = min(width, size - j * width);
     if (width == 1u) { break; }

@@ -14,9 +14,9 @@ const TOP: u32 = 20u;
 var<workgroup> pairs: array<vec2<u32>, 256>;
 
 // This thread's best (key, id) by raw logit that comes after `last`; key 0 if there is none.
-fn next_listed(r: Head, last: vec2<u32>) -> vec2<u32> {
+fn next_listed(r: Head, lane: u32, last: vec2<u32>) -> vec2<u32> {
   var best = vec2(0u, 0u);
-  for (var cell = r.lane; cell < BLOCKS * CELLS; cell += THREADS) {
+  for (var cell = lane; cell < BLOCKS * CELLS; cell += THREADS) {
     if (key_of(cells[r.row * BLOCKS * CELLS + cell].x) < best.x) { continue; }
     for (var i = 0u; i < CELL_IDS; i++) {
       let id = first_id(cell) + i * CELLS;
@@ -28,36 +28,36 @@ fn next_listed(r: Head, last: vec2<u32>) -> vec2<u32> {
   return best;
 }
 
-fn list(r: Head, count: u32, log_total: f32) {
+fn list(r: Head, lane: u32, count: u32, log_total: f32) {
   var last = vec2(0xffffffffu, 0u);
-  var mine = next_listed(r, last);
+  var mine = next_listed(r, lane, last);
   var listed = 0u;
   for (; listed < count; listed++) {
-    pairs[r.lane] = mine;
+    pairs[lane] = mine;
     workgroupBarrier();
     for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (r.lane < half && better(pairs[r.lane + half], pairs[r.lane])) { pairs[r.lane] = pairs[r.lane + half]; }
+      if (lane < half && better(pairs[lane + half], pairs[lane])) { pairs[lane] = pairs[lane + half]; }
       workgroupBarrier();
     }
     last = workgroupUniformLoad(&pairs[0]);
     if (last.x == 0u) { break; }
-    if (r.lane == 0u) {
+    if (lane == 0u) {
       samples[r.row * SAMPLE_WORDS + 4u + listed] = last.y;
       samples[r.row * SAMPLE_WORDS + 4u + TOP + listed] = bitcast<u32>(value_of(last.x) - log_total);
     }
-    if (cell_of(last.y) % THREADS == r.lane) { mine = next_listed(r, last); }
+    if (cell_of(last.y) % THREADS == lane) { mine = next_listed(r, lane, last); }
   }
-  if (r.lane == 0u) { samples[r.row * SAMPLE_WORDS + 3u] = listed; }
+  if (lane == 0u) { samples[r.row * SAMPLE_WORDS + 3u] = listed; }
 }
 
-fn threshold_of(r: Head, spread: f32) -> u32 {
+fn threshold_of(r: Head, lane: u32, spread: f32) -> u32 {
   let o = options[r.slot];
   if (o.temperature <= 0.0) { return key_of(r.most); }
   var threshold = 0u;
   if (o.top_k > 0u && o.top_k < r.real) {
     // The k-th highest cell is a lower bound: that many cells hold an id at least as high.
-    let bound = search_key(r, WEIGH_CELLS, 0u, f32(o.top_k), 0.0);
-    threshold = search_key(r, WEIGH_IDS, bound, f32(o.top_k), 0.0);
+    let bound = search_key(r, lane, WEIGH_CELLS, 0u, f32(o.top_k), 0.0);
+    threshold = search_key(r, lane, WEIGH_IDS, bound, f32(o.top_k), 0.0);
   }
   if (o.top_p < 1.0) {
     var start = threshold;
@@ -68,7 +68,7 @@ fn threshold_of(r: Head, spread: f32) -> u32 {
       start = max(1u, key_of(bound) - 64u);
       wanted = spread * o.top_p;
     }
-    threshold = search_key(r, WEIGH_PROBABILITY, start, wanted, select(0.0, o.top_p, threshold != 0u));
+    threshold = search_key(r, lane, WEIGH_PROBABILITY, start, wanted, select(0.0, o.top_p, threshold != 0u));
   }
   if (o.min_p > 0.0) { threshold = max(threshold, key_of(r.most + o.temperature * log(o.min_p))); }
   return min(threshold, key_of(r.most));
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     spread += exp((block.z - most.z) * scale) * block.w;
   }
   let log_total = most.x + log(total);
-  let r = Head(row, slot, options[slot].flags, min(options[slot].real_vocab, V), lane, most.z, scale);
+  let r = Head(row, slot, options[slot].flags, min(options[slot].real_vocab, V), most.z, scale);
   if (bad != 0u) {
     if (lane == 0u) {
       choices[row] = Choice(0u, 0.0, 0.0, 1u);
@@ -103,10 +103,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     return;
   }
-  let threshold = threshold_of(r, spread);
+  let threshold = threshold_of(r, lane, spread);
   if (lane == 0u) { choices[row] = Choice(threshold, most.z, log_total, 0u); }
   if (options[slot].top > 0u) {
-    list(r, min(options[slot].top, TOP), log_total);
+    list(r, lane, min(options[slot].top, TOP), log_total);
   } else if (lane == 0u) {
     samples[row * SAMPLE_WORDS + 3u] = 0u;
   }
