@@ -1,5 +1,6 @@
 /** Runs llama.cpp's own benchmark. @module */
-import { OptionError } from "../../../runtime/options.ts";
+import { OptionError } from "../../../runtime/command_line.ts";
+import { NO_DRIVER_CACHE } from "./first_prompt.ts";
 
 /** Back ends of llama.cpp. */
 export const BACKENDS = ["vulkan", "cuda", "cpu"] as const;
@@ -15,6 +16,14 @@ export interface LlamaBench {
   readonly gguf: string;
   /** For GGML_VK_VISIBLE_DEVICES. */
   readonly device: string;
+}
+
+/** What it is to run, in tokens. */
+export interface PeerWork {
+  readonly prompt: number;
+  readonly tokens: number;
+  /** Whether nothing was compiled before; not unless said. */
+  readonly fresh?: boolean;
 }
 
 /** What one run found, tokens a second; 0 tokens of either are not run. */
@@ -47,20 +56,25 @@ export function findLlamaBench(path: string): string {
 }
 
 /**
- * Runs it once, warmed by itself, over a prompt of `prompt` and then `tokens` tokens.
+ * Runs it once over a prompt of `prompt` and then `tokens` tokens, warmed by itself; or, with `fresh`, neither warmed nor
+ * with kernels that the driver has kept.
  * @throws {OptionError} with its last words if it fails, or if it has no such back end
  */
 export async function runLlamaBench(
   { program, gguf, device }: LlamaBench,
   backend: PeerBackend,
-  { prompt, tokens }: { readonly prompt: number; readonly tokens: number },
+  { prompt, tokens, fresh = false }: PeerWork,
 ): Promise<PeerRates> {
   const sizes = ["-m", gguf, "-p", String(prompt), "-n", String(tokens), "-r", "1", "-o", "json"];
   const where = backend === "cpu" ? ["-ngl", "0", "-dev", "none"] : ["-ngl", "99"];
+  if (fresh) where.push("--no-warmup");
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args: [...sizes, ...where],
     // Without it software devices are passed over.
-    env: backend === "vulkan" ? { GGML_VK_VISIBLE_DEVICES: device } : {},
+    env: {
+      ...(backend === "vulkan" ? { GGML_VK_VISIBLE_DEVICES: device } : {}),
+      ...(fresh ? NO_DRIVER_CACHE : {}),
+    },
   }).output();
   const errors = new TextDecoder().decode(stderr);
   if (code !== 0) {

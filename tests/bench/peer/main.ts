@@ -4,6 +4,7 @@ import { readSnapshotConfig } from "../../../runtime/snapshot.ts";
 import { openTestEngine } from "../../engine_fixture.ts";
 import { Bench } from "../bench.ts";
 import { Workload } from "../workload.ts";
+import { FIRST_PROMPT, runFirstPrompt, timeFirstPrompt } from "./first_prompt.ts";
 import {
   findLlamaBench,
   type LlamaBench,
@@ -21,10 +22,16 @@ async function main(args: readonly string[]): Promise<void> {
   const peer: LlamaBench = { program: findLlamaBench(options.llamaBench), gguf, device };
   requireFile(`${options.snapshot}/config.json`, "deno task bench --only decode makes it");
   await makeGguf(options);
-  const software = await isSoftware();
+  const vram = await isSoftware() ? "4T" : null;
+  const pairing = new Pairing();
+  for (let round = 0; round < options.freshRounds; round++) {
+    for (const backend of backends) {
+      if (backend !== "cpu") await runFresh({ peer, backend, pairing }, options.snapshot, vram);
+    }
+  }
   const { config } = readSnapshotConfig(options.snapshot);
   const engine = await openTestEngine(options.snapshot, {
-    vram: software ? "4T" : null,
+    vram,
     maxSequences: 1,
     context: Math.max(...options.prompts) + 512,
     stateCacheBytes: 0,
@@ -34,7 +41,6 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(`ours: ${engine.info.adapter}`);
     const workload = new Workload(engine, config.vocab);
     await workload.decode(1);
-    const pairing = new Pairing();
     for (let round = 0; round < rounds; round++) {
       for (const backend of backends) await runRound({ peer, backend, workload, pairing }, options);
     }
@@ -46,11 +52,37 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-interface Round {
+interface FreshRound {
   readonly peer: LlamaBench;
   readonly backend: PeerBackend;
-  readonly workload: Workload;
   readonly pairing: Pairing;
+}
+
+interface Round extends FreshRound {
+  readonly workload: Workload;
+}
+
+/** The first prompt of a fresh process of ours, then of theirs, where the driver has compiled nothing. */
+async function runFresh(
+  { peer, backend, pairing }: FreshRound,
+  snapshot: string,
+  vram: string | null,
+): Promise<void> {
+  const work = { prompt: FIRST_PROMPT, tokens: 0, fresh: true };
+  const ours = await timeFirstPrompt(() => runFirstPrompt(snapshot, vram));
+  const theirs = await timeFirstPrompt(async () =>
+    (await runLlamaBench(peer, backend, work)).prefill!
+  );
+  const name = nameOf(backend);
+  pairing.add(name, `first prompt of ${FIRST_PROMPT}, nothing compiled`, [
+    ours.prefill,
+    theirs.prefill,
+  ]);
+  pairing.add(name, "the same, with start and loading", [ours.whole, theirs.whole]);
+}
+
+function nameOf(backend: PeerBackend): string {
+  return `llama.cpp ${backend}`;
 }
 
 /** Ours, theirs, ours, theirs, from the work that takes least to that which takes most. */
@@ -58,7 +90,7 @@ async function runRound(
   { peer, backend, workload, pairing }: Round,
   { tokens, prompts, patience }: PeerOptions,
 ): Promise<void> {
-  const name = `llama.cpp ${backend}`;
+  const name = nameOf(backend);
   const decode = await workload.decode(1);
   const theirs = await runLlamaBench(peer, backend, { prompt: 0, tokens });
   show(name, theirs);

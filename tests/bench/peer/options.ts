@@ -17,6 +17,8 @@ export interface PeerOptions {
   /** Tokens that llama.cpp decodes in one run. */
   readonly tokens: number;
   readonly rounds: number;
+  /** Rounds of first prompts of fresh processes, for which the driver has compiled nothing. */
+  readonly freshRounds: number;
   /** Prompts that should take more seconds are left out. */
   readonly patience: number;
   /** Which Vulkan device llama.cpp takes. */
@@ -36,6 +38,8 @@ peer --llama-bench PATH --gguf FILE [flags]
   --prompts LIST      prefill of so many tokens, short ones first (16,512)
   --tokens N          tokens that llama.cpp decodes (8)
   --rounds N          rounds (3)
+  --fresh-rounds N    rounds of first prompts of fresh processes, for which the driver has
+                      compiled nothing; llama.cpp may take a minute for one (1)
   --patience SECONDS  leave out prompts that should take llama.cpp longer (120)
   --device N          the Vulkan device for GGML_VK_VISIBLE_DEVICES (0)
   --json FILE         everything that was measured`;
@@ -50,6 +54,7 @@ const FLAGS = {
   prompts: TEXT,
   tokens: TEXT,
   rounds: TEXT,
+  "fresh-rounds": TEXT,
   patience: TEXT,
   device: TEXT,
   json: TEXT,
@@ -75,6 +80,7 @@ export function parsePeerOptions(args: readonly string[]): PeerOptions {
     prompts: counts("prompts", "16,512"),
     tokens: counts("tokens", "8")[0]!,
     rounds: counts("rounds", "3")[0]!,
+    freshRounds: counts("fresh-rounds", "1")[0]!,
     patience: counts("patience", "120")[0]!,
     device: values.device ?? "0",
     json: values.json === undefined ? null : outputFile("json", values.json),
