@@ -4,6 +4,7 @@ import { Admission } from "./admission.ts";
 import { CONVERSATION_FIELDS } from "./chat_schema.ts";
 import { conversationOf } from "./conversation.ts";
 import { RequestError } from "./errors.ts";
+import { longList } from "./long_list.ts";
 import { ERROR_RESPONSES, idList } from "./schema.ts";
 import type { Service, Tokens } from "./service.ts";
 import { bytesOf } from "./token_text.ts";
@@ -100,8 +101,10 @@ export function mountTokenize(app: OpenAPIHono, { text, metrics }: Service): voi
     }
     const special = body.parse_special ?? true;
     const ids = await admission.around(() => text.encode(content, { special }, c.req.raw.signal));
-    const tokens = body.with_pieces ? withPieces(text.vocabulary, ids) : ids;
-    return c.json({ count: ids.length, tokens }, 200);
+    const json = body.with_pieces ? pieceJson(text.vocabulary) : String;
+    const answer = longList({ count: ids.length }, "tokens", { items: ids, json });
+    // The route's types know JSON as a whole only.
+    return c.body(answer, 200, { "content-type": "application/json" }) as never;
   });
   app.openapi(detokenizeRoute, async (c) => {
     const { tokens } = c.req.valid("json");
@@ -117,14 +120,14 @@ export function mountTokenize(app: OpenAPIHono, { text, metrics }: Service): voi
   });
 }
 
-/** Each id beside its piece. Long texts repeat themselves: the piece of an id is made once. */
-function withPieces(vocabulary: Tokens, ids: readonly number[]) {
-  const tokens = new Map<number, { readonly id: number; readonly piece: string | number[] }>();
-  return ids.map((id) => {
-    const token = tokens.get(id) ?? { id, piece: pieceOf(bytesOf(vocabulary, id)) };
-    tokens.set(id, token);
-    return token;
-  });
+/** An id beside its piece. Long texts repeat themselves: the piece of an id is made once. */
+function pieceJson(vocabulary: Tokens): (id: number) => string {
+  const known = new Map<number, string>();
+  return (id) => {
+    const json = known.get(id) ?? JSON.stringify({ id, piece: pieceOf(bytesOf(vocabulary, id)) });
+    known.set(id, json);
+    return json;
+  };
 }
 
 /** A token's text, or its bytes where they are not whole characters. */
