@@ -3,16 +3,18 @@
  * are paged the host may stop between the parts of a layer, so each layer is three programs.
  * @module
  */
+import { squareBlock } from "../../shaders/common/products.ts";
 import { embed, embedGrid } from "../../shaders/embed/embed.ts";
 import { gatherRows, gatherRowsGrid } from "../../shaders/gather_rows/gather_rows.ts";
 import { rmsNorm, rmsNormGrid } from "../../shaders/rms_norm/rms_norm.ts";
+import { splitNorm, splitNormGrid } from "../../shaders/rms_norm/split_norm.ts";
 import type { StepShape } from "../../shaders/kernel_spec.ts";
 import type { Kernel, KernelCache } from "../gpu/kernel.ts";
 import { Program } from "../gpu/program.ts";
 import { addAttention } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { addDeltaNet } from "./delta_net.ts";
-import { addMatmul } from "./linear.ts";
+import { addMatmul, squareParts } from "./linear.ts";
 import { addMlp } from "./mlp.ts";
 import { addCombine, addExperts, addRoute } from "./moe.ts";
 import type { MoeParts } from "./moe_parts.ts";
@@ -116,10 +118,11 @@ function addMixer(
 ): void {
   const { config, steps, scratch } = parts;
   const { step } = steps;
-  // The first layer's input is the embedding, which no kernel here has multiplied into.
-  addNorm(program, parts, layer.inputNorm, index === 0 ? 1 : DECODE_ROWS + 1);
-  const norm = index === 0 ? null : splitNorm(parts, layer.inputNorm);
-  const next = splitNorm(parts, layer.postNorm);
+  const norm = splitNormOf(parts, layer.inputNorm);
+  // The first layer's input is the embedding, which comes from no product.
+  if (index === 0) addSplitNorm(program, parts, norm);
+  addNorm(program, parts, layer.inputNorm);
+  const next = splitNormOf(parts, layer.postNorm);
   const caches = parts.caches[index]!;
   const { mixed, mixerOut, normed, hidden } = scratch;
   if (layer.mixer.kind === "linear") {
@@ -166,10 +169,10 @@ function addBlock(
 ): void {
   const { config, steps: { step }, scratch } = parts;
   const { normed: x, hidden: h, block, maxRows } = scratch;
-  addNorm(route, parts, layer.postNorm, DECODE_ROWS + 1);
-  const norm = splitNorm(parts, layer.postNorm);
+  addNorm(route, parts, layer.postNorm);
+  const norm = splitNormOf(parts, layer.postNorm);
   const { layers, finalNorm } = parts.trunk;
-  const next = splitNorm(parts, layers[index + 1]?.inputNorm ?? finalNorm);
+  const next = splitNormOf(parts, layers[index + 1]?.inputNorm ?? finalNorm);
   if (layer.block.kind === "dense") {
     return addMlp(
       route,
@@ -199,21 +202,36 @@ function addBlock(
   addCombine(combine, phase, moe);
 }
 
-/** Norms the residual stream in steps of `fewestRows` rows or more. */
+/** Norms the residual stream in steps of many rows. */
 function addNorm(
   program: Program,
   { config, steps, scratch }: ForwardParts,
   weight: GPUBuffer,
-  fewestRows: number,
 ): void {
   program.add(
     rmsNorm({ width: config.hidden, epsilon: config.rmsEps }),
     { step: steps.step, x: scratch.hidden, weight, y: scratch.normed },
-    (shape) => shape.rows < fewestRows ? [0, 0, 0] : rmsNormGrid(shape),
+    (shape) => shape.rows <= DECODE_ROWS ? [0, 0, 0] : rmsNormGrid(shape),
   );
 }
 
-function splitNorm({ config, scratch }: ForwardParts, weight: GPUBuffer): SplitNorm {
+/** In steps of few rows, the first half of a norm of rows that no kernel of a product has written. */
+function addSplitNorm(
+  program: Program,
+  { steps, scratch }: ForwardParts,
+  { weight, scaled, squares, width }: SplitNorm,
+): void {
+  const { variant } = program.kernels;
+  const parts = squareParts({ width }, variant);
+  const shape = { width, parts, block: squareBlock(variant) };
+  program.add(
+    splitNorm(shape),
+    { step: steps.step, x: scratch.hidden, weight, scaled, squares },
+    (step) => step.rows > DECODE_ROWS ? [0, 0, 0] : splitNormGrid(shape, step),
+  );
+}
+
+function splitNormOf({ config, scratch }: ForwardParts, weight: GPUBuffer): SplitNorm {
   const { normed: scaled, squares } = scratch;
   return { weight, scaled, squares, width: config.hidden, epsilon: config.rmsEps };
 }
