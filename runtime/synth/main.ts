@@ -5,6 +5,7 @@ import { progressBar } from "./progress.ts";
 import { synthesize } from "./synthesize.ts";
 
 const DEMO = `${import.meta.dirname}/../../weights/demo`;
+
 /** Runs the command; returns its exit code. */
 function main(args: readonly string[]): number {
   if (args.includes("--help")) {
