@@ -11,6 +11,15 @@ export function gpu(): Promise<Gpu> {
   return opened ??= openGpu();
 }
 
+/**
+ * The ways in which a kernel's threads can share what they read on the shared device: through workgroup memory, and (true) by
+ * broadcasts where eight neighbours are in one subgroup.
+ */
+export async function sharingWays(): Promise<readonly boolean[]> {
+  const { device: { adapterInfo }, subgroups } = await gpu();
+  return subgroups && adapterInfo.subgroupMinSize >= 8 ? [false, true] : [false];
+}
+
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 
 /** What a kernel is given: data to upload, or the length in words of a NaN-filled output. */

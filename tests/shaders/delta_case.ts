@@ -16,7 +16,7 @@ import {
 import { deltaRuleNaive } from "../../shaders/delta_rule/naive.ts";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
 import { gatedRmsNormNaive } from "../../shaders/gated_rms_norm/naive.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers, type TestSegment } from "../step.ts";
 import { words } from "./weights.ts";
@@ -168,11 +168,13 @@ export async function runStep(
   return { out: got.out!, state: got.state! };
 }
 
+const WAYS = await sharingWays();
+
 /** Runs `delta_prepare` and `delta_scan` over `list`; `out` is not normed. */
 export async function runChunked(
   list: readonly TestSegment[],
   c: DeltaCase,
-  { state, mostRows = 0, broadcast = true }: {
+  { state, mostRows = 0, broadcast = WAYS.includes(true) }: {
     readonly state: Words;
     readonly mostRows?: number;
     readonly broadcast?: boolean;

@@ -1,9 +1,11 @@
 import { assertEquals } from "@std/assert";
 import type { DeltaSizes } from "../../shaders/delta_rule/sizes.ts";
 import { assertClose } from "../assert_close.ts";
+import { sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { deltaCase, deltaNaive, rowsOf, runChunked, runStep, widths } from "./delta_case.ts";
 
+const WAYS = await sharingWays();
 const SMALL: DeltaSizes = { keyHeads: 2, valueHeads: 4, keyDim: 16, valueDim: 32 };
 
 for (
@@ -24,7 +26,7 @@ for (
     const c = deltaCase(rows, sizes);
     const state = pattern(3 * slot, 3);
     const want = deltaNaive(c, state.slice(slot, 2 * slot));
-    for (const broadcast of [true, false]) {
+    for (const broadcast of WAYS) {
       const list = [{ rows, stateRead: 1, stateWrite: 2 }];
       const got = await runChunked(list, c, { state, broadcast });
       // f32 sums of up to 128 products, over up to 50 rows.
@@ -61,7 +63,7 @@ for (const split of [1, 15, 16, 17, 32, 39]) {
   });
 }
 
-for (const broadcast of [true, false]) {
+for (const broadcast of WAYS) {
   const way = broadcast ? "broadcasts" : "workgroup memory";
   Deno.test(`deltaScan() of several segments equals each alone, bit for bit, with ${way}`, async () => {
     const { values, slot } = widths(SMALL);
@@ -92,7 +94,7 @@ Deno.test("deltaScan() starts from zeros without a slot to read, whatever the sl
   const c = deltaCase(20, SMALL);
   const state = new Float32Array(widths(SMALL).slot).fill(NaN);
   const want = deltaNaive(c, null);
-  for (const broadcast of [true, false]) {
+  for (const broadcast of WAYS) {
     const got = await runChunked([{ rows: 20, stateWrite: 0 }], c, { state, broadcast });
     assertClose("out", got.out, want.rule, 2e-6);
     assertClose("state", got.state, want.state, 2e-6);
@@ -101,7 +103,7 @@ Deno.test("deltaScan() starts from zeros without a slot to read, whatever the sl
 
 Deno.test("deltaScan() leaves the slots alone without a slot to write", async () => {
   const state = pattern(widths(SMALL).slot, 3);
-  for (const broadcast of [true, false]) {
+  for (const broadcast of WAYS) {
     const list = [{ rows: 20, stateRead: 0 }];
     const got = await runChunked(list, deltaCase(20, SMALL), { state, broadcast });
     assertEquals(got.state, state);
@@ -121,7 +123,7 @@ Deno.test("deltaScan() holds for similar keys, beta near 1 and hardly any decay"
   const ba = Float32Array.from({ length: 128 }, (_, i) => i % 2 ? -12 : 9);
   const similar = { ...c, convolved, ba };
   const want = deltaNaive(similar, null);
-  for (const broadcast of [true, false]) {
+  for (const broadcast of WAYS) {
     const state = new Float32Array(widths(sizes).slot);
     const got = await runChunked([{ rows: 64, stateWrite: 0 }], similar, { state, broadcast });
     assertClose("out", got.out, want.rule, 1e-5);
@@ -133,7 +135,7 @@ Deno.test("deltaScan() survives decays whose inverse overflows", async () => {
   const c = { ...deltaCase(33, SMALL), a_log: new Float32Array(4).fill(4) };
   const state = pattern(widths(SMALL).slot, 3);
   const want = deltaNaive(c, state);
-  for (const broadcast of [true, false]) {
+  for (const broadcast of WAYS) {
     const list = [{ rows: 33, stateRead: 0, stateWrite: 0 }];
     const got = await runChunked(list, c, { state, broadcast });
     assertClose("out", got.out, want.rule, 2e-6);

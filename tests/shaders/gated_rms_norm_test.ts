@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { gatedRmsNorm, gatedRmsNormGrid } from "../../shaders/gated_rms_norm/gated_rms_norm.ts";
 import { gatedRmsNormNaive } from "../../shaders/gated_rms_norm/naive.ts";
 import { assertClose } from "../assert_close.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers, type TestSegment } from "../step.ts";
 
@@ -36,7 +36,7 @@ async function run(
   return { before: x, got: got.x!, want: gatedRmsNormNaive({ x, z, weight }, 1e-6) };
 }
 
-for (const broadcast of [false, true]) {
+for (const broadcast of await sharingWays()) {
   const way = broadcast ? "broadcasts" : "workgroup memory";
   for (const [rows, width] of [[1, 16], [3, 20], [5, 64], [2, 128]] as const) {
     Deno.test(`gatedRmsNorm() matches naive for ${rows} rows of ${HEADS} x ${width}, with ${way}`, async () => {

@@ -2,18 +2,21 @@
 import { attentionNaive } from "../../shaders/attention/naive.ts";
 import type { HeadSizes } from "../../shaders/attention/decode.ts";
 import { KV_FORMATS, type KvFormat } from "../../shaders/common/kv_format.ts";
+import { sharingWays } from "../gpu.ts";
 import { hash, pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
 /** Tokens in a page of these tests: the engine's own. */
 export const PAGE_TOKENS = 32;
 
+const WAYS = await sharingWays();
+
 /**
  * The formats to test with each way of sharing keys and values, a name for both, and the largest relative RMS of an output.
  * Keys and values are of the format to begin with, so that in all it is the f32 sums that differ.
  */
 export const KV_WAYS = (["f32", "f16"] as const).flatMap((format: KvFormat) =>
-  [false, true].map((broadcast) => ({
+  WAYS.map((broadcast) => ({
     format,
     broadcast,
     way: `of ${format} with ${broadcast ? "broadcasts" : "workgroup memory"}`,

@@ -5,13 +5,15 @@ import { type MatmulShape, matmulSizes } from "../../shaders/matmul/matmul.ts";
 import { matmulTile, matmulTileGrid } from "../../shaders/matmul/matmul_tile.ts";
 import { matmulNaive } from "../../shaders/matmul/naive.ts";
 import { assertClose } from "../assert_close.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import { testMatrix } from "./weights.ts";
 
 /** The cuts for a CPU that runs shaders and for a GPU. */
-const CUTS = [true, false].map((software) => tileCut({ software, subgroupSize: 8 }));
+const CUTS = (await sharingWays()).toReversed().map((broadcast) =>
+  tileCut({ software: broadcast, subgroupSize: 8 })
+);
 
 async function run(
   cut: TileCut,

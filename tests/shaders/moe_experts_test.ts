@@ -22,7 +22,7 @@ import { type ExpertShape, expertSizes } from "../../shaders/moe_experts/moe_exp
 import { moeExpertsNaive } from "../../shaders/moe_experts/naive.ts";
 import { assertClose } from "../assert_close.ts";
 import { testExperts } from "../expert_pool.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { hash, pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
@@ -137,7 +137,9 @@ Deno.test("groupTiles() puts the tiles of each chunk side by side and counts the
 });
 
 /** The cuts for a CPU that runs shaders and for a GPU. */
-const CUTS = [true, false].map((software) => tileCut({ software, subgroupSize: 8 }));
+const CUTS = (await sharingWays()).toReversed().map((broadcast) =>
+  tileCut({ software: broadcast, subgroupSize: 8 })
+);
 
 /** Some experts with all slots in one chunk, and rows for them. */
 function placed(shape: ExpertShape, rows: number) {

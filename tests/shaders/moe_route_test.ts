@@ -3,7 +3,7 @@ import { NONE, STEP } from "../../shaders/common/step.ts";
 import { moeRoute, moeRouteGrid } from "../../shaders/moe_route/moe_route.ts";
 import { moeRouteNaive } from "../../shaders/moe_route/naive.ts";
 import { assertClose } from "../assert_close.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 
@@ -58,7 +58,7 @@ async function route(
   };
 }
 
-for (const broadcast of [false, true]) {
+for (const broadcast of await sharingWays()) {
   const way = broadcast ? "broadcasts" : "workgroup memory";
   for (
     const [rows, experts, topK] of [

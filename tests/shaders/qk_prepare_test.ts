@@ -3,7 +3,7 @@ import { KV_FORMATS, type KvFormat } from "../../shaders/common/kv_format.ts";
 import { type AttentionSizes, qkPrepareNaive } from "../../shaders/qk_prepare/naive.ts";
 import { qkPrepare, qkPrepareGrid } from "../../shaders/qk_prepare/qk_prepare.ts";
 import { assertClose } from "../assert_close.ts";
-import { runKernel } from "../gpu.ts";
+import { runKernel, sharingWays } from "../gpu.ts";
 import { pattern } from "../pattern.ts";
 import { stepBuffers } from "../step.ts";
 import { kvElements, PAGE_TOKENS } from "./kv_case.ts";
@@ -36,12 +36,12 @@ function cached(
 }
 
 /** Largest relative RMS of what is stored: f32 after a norm of up to 256 squares; 11 bits of f16. */
-const STORED: readonly (readonly [format: KvFormat, ratio: number, broadcast: boolean])[] = [
-  ["f32", 1e-6, false],
-  ["f32", 1e-6, true],
-  ["f16", 3e-4, false],
-  ["f16", 3e-4, true],
-];
+const STORED = (await sharingWays()).flatMap((
+  broadcast,
+): (readonly [format: KvFormat, ratio: number, broadcast: boolean])[] => [
+  ["f32", 1e-6, broadcast],
+  ["f16", 3e-4, broadcast],
+]);
 
 for (const [format, ratio, broadcast] of STORED) {
   const way = `to ${format} with ${broadcast ? "broadcasts" : "workgroup memory"}`;
