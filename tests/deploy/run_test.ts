@@ -14,15 +14,16 @@ interface Outcome {
 async function run(
   script: string,
   args: readonly string[],
-  { body = `printf '%s\\n' "$@"`, env = {}, cwd = "/" }: {
+  { body = `printf '%s\\n' "$@"`, version = "2.9.6", env = {}, cwd = "/" }: {
     readonly body?: string;
+    readonly version?: string;
     readonly env?: Record<string, string>;
     readonly cwd?: string;
   } = {},
 ): Promise<Outcome> {
   const folder = await Deno.makeTempDir();
   const stub = `#!/bin/sh
-if [ "$1" = --version ]; then echo "deno 2.9.6 (stable)"; exit; fi
+if [ "$1" = --version ]; then echo "deno ${version} (stable)"; exit; fi
 if [ "$1" = install ]; then exit; fi
 ${body}
 `;
@@ -189,6 +190,17 @@ Deno.test("deploy/run leaves OpenGL alone, which hung the start where Vulkan was
   assertEquals((await run("deploy/run", ["serve"], backend)).out, wanted);
   const named = { ...backend, env: { DENO_WEBGPU_BACKEND: "gl" } };
   assertEquals((await run("deploy/run", ["serve"], named)).out, "gl");
+});
+
+// Where no folder could be made, it once ended before it began, with mktemp's words.
+Deno.test("deploy/run goes on where nothing may be written, and says where Deno cannot go", async () => {
+  const nowhere = { HOME: "/proc/x", DELTAPAGE_HOME: "/proc/x", TMPDIR: "/proc/x" };
+  const body = `printf %s "\${XDG_RUNTIME_DIR-none}"`;
+  const { code, out, err } = await run("deploy/run", ["serve"], { body, env: nowhere });
+  assertEquals([code, out, err], [0, "none", ""]);
+  const without = await run("deploy/run", ["serve"], { version: "2.0.0", env: nowhere });
+  assertEquals(without.code, 1);
+  assertStringIncludes(without.err, 'Cannot write to "/proc/x", where Deno would go');
 });
 
 Deno.test("deploy/run passes options and exit codes through", async () => {
