@@ -22,6 +22,8 @@ export interface TensorEntry {
 
 /** The format's own bound on a header. */
 const MAX_HEADER_BYTES = 100_000_000;
+/** How a file that is not whole is mended. */
+const AGAIN = "download it again";
 
 /**
  * The checked tensor table of an open file, in the order of the data.
@@ -41,7 +43,7 @@ export function readTensorTable(source: ByteSource): ReadonlyMap<string, TensorE
     const state = size < end ? "truncated" : "too long";
     throw new WeightsError(
       `Cannot load "${path}": the file is ${state}, found ${size} bytes, expected ${end}` +
-        nameFirstBeyond(entries, size),
+        `${nameFirstBeyond(entries, size)}, ${AGAIN}`,
     );
   }
   return new Map(entries.map((entry) => [entry.name, entry]));
@@ -56,16 +58,23 @@ function readHeaderLength(source: ByteSource): number {
   const { path, size } = source;
   if (size < 8) {
     throw new WeightsError(
-      `Cannot load "${path}": found ${size} bytes, expected at least the 8 of the header's length`,
+      `Cannot load "${path}": found ${size} bytes, expected at least the 8 of the header's length, ` +
+        AGAIN,
     );
   }
   const prefix = new Uint8Array(8);
   source.readSync(0, prefix);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  // Where a snapshot is cloned without Git LFS, this text stands in each file's place.
+  if (new TextDecoder().decode(prefix) === "version ") {
+    throw new WeightsError(
+      `Cannot load "${path}": found a Git LFS pointer, expected the file itself, run "git lfs pull"`,
+    );
+  }
   if (length > BigInt(size - 8)) {
     throw new WeightsError(
       `Cannot load "${path}": the header is longer than the file, ` +
-        `found ${size} bytes, expected at least ${length + 8n}`,
+        `found ${size} bytes, expected at least ${length + 8n}, ${AGAIN}`,
     );
   }
   if (length > BigInt(MAX_HEADER_BYTES)) {

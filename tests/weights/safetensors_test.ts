@@ -76,6 +76,15 @@ Deno.test("readTensorTable() refuses a file that is shorter than its header", ()
     );
     Deno.writeFileSync(path, new Uint8Array(64).fill(0xff));
     assertFault(() => table(path), path, "header is longer than the file", "18446744073709551623");
+    assertFault(() => table(path), "download it again");
+  }));
+
+Deno.test("readTensorTable() knows what a clone without Git LFS leaves in a file's place", () =>
+  withFolder((folder) => {
+    const path = `${folder}/a.safetensors`;
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 6299828\n";
+    Deno.writeTextFileSync(path, pointer);
+    assertFault(() => table(path), path, "found a Git LFS pointer", 'run "git lfs pull"');
   }));
 
 Deno.test("readTensorTable() refuses a header that is not a JSON object", async () => {
@@ -112,7 +121,7 @@ Deno.test("readTensorTable() refuses overlaps, holes and bytes outside the file"
   await refused({ a: at(0), b: at(0) }, 12, '"b"', "overlaps", '"a"');
   await refused({ a: at(0), b: at(13) }, 25, '"b"', "leaves a hole", '"a"');
   await refused({ a: at(4) }, 16, '"a"', "leaves a hole", "the header");
-  await refused({ a: at(0), b: at(12) }, 23, "truncated", '"b" ends at');
+  await refused({ a: at(0), b: at(12) }, 23, "truncated", '"b" ends at', "download it again");
   await refused({ a: at(0) }, 13, "too long", "expected");
 });
 
