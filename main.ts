@@ -55,6 +55,7 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
   console.error(
     `deltapage: listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
   );
+  announceEnd(server.drainSeconds);
   void showLoading(engine, modelId);
   const served = finished.then(() => engine.close()).then(() => 0);
   const broken = Promise.race([engine.broken, text.broken]).then((error) => {
@@ -62,6 +63,19 @@ async function run({ engine: engineOptions, server }: Options): Promise<number> 
     return error instanceof EngineBroken ? error.exitCode : 1;
   });
   return await Promise.race([served, broken]);
+}
+
+/** Says on stderr that a signal has come, so that a log tells why the process ended. */
+function announceEnd(drainSeconds: number): void {
+  let seen = 0;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    Deno.addSignalListener(signal, () => {
+      const what = seen++ === 0
+        ? `answers in progress have ${drainSeconds} s, a second signal cuts them`
+        : "cutting what is left";
+      console.error(`deltapage: ${signal}: ${what}`);
+    });
+  }
 }
 
 /** Says on stderr how far loading is: at every new phase and every tenth of one. */

@@ -125,6 +125,7 @@ Deno.test("serve answers with the reference's probabilities, streams, and ends w
   assertMatch(metrics, /vllm:cache_config_info\{[^}]*block_size="32"/);
   assert(!metrics.includes("Measured by the engine"), `A counter without a help text: ${metrics}`);
   child.kill("SIGTERM");
+  await line(/deltapage: SIGTERM: answers in progress have 30 s/);
   assertEquals((await child.status).code, 0);
 });
 
