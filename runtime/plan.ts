@@ -78,8 +78,7 @@ const FURTHER_SEQUENCE_TOKENS = 4096;
  * @throws {PlanError} naming the smallest budget that works
  */
 export function planMemory(input: PlanInput): MemoryPlan {
-  const { pageTokens, maxPositions } = input;
-  const longest = Math.min(maxPositions, arenaPages(input) * pageTokens);
+  const longest = longestContext(input);
   if (input.context !== null && input.context > longest) {
     throw new PlanError(
       `Cannot plan a context of ${input.context} tokens: this model on this device takes at most ${longest}, lower --context`,
@@ -192,6 +191,11 @@ function kvPages(input: PlanInput, contextLength: number): { pages: number; aren
   return { pages: arenas * Math.max(longest, Math.ceil(wanted / arenas)), arenas };
 }
 
-function arenaPages({ maxBinding, kvPageBinding }: PlanInput): number {
+/** Tokens of the longest context that the model has positions for, and a binding of the device pages. */
+export function longestContext(input: Omit<PlanInput, "budget">): number {
+  return Math.min(input.maxPositions, arenaPages(input) * input.pageTokens);
+}
+
+function arenaPages({ maxBinding, kvPageBinding }: Omit<PlanInput, "budget">): number {
   return Math.floor(maxBinding / kvPageBinding);
 }

@@ -1,5 +1,5 @@
 /** What to change where a model does not fit or has to page. @module */
-import { size } from "../plan.ts";
+import { longestContext, size } from "../plan.ts";
 import { ASSUMED } from "./devices.ts";
 import { HOST_RESERVE } from "./paging.ts";
 import { digits } from "./derived.ts";
@@ -43,8 +43,8 @@ export function adviceFor(request: ForecastRequest, result: Forecast): string[] 
 
 function toFit(request: ForecastRequest, { least, budget }: Forecast): string[] {
   const there = `at least ${size(least)} are needed, ${size(budget.value)} can be planned with`;
-  const { context } = request.choice;
-  const shorter = CONTEXTS.filter((length) => length < (context ?? Infinity));
+  const context = request.choice.context ?? longestContext(memoryInput(request));
+  const shorter = CONTEXTS.filter((length) => length < context);
   const changes = changesOf(request, shorter);
   const single = changes.filter((change) => estimate(change.apply(request)).fits);
   if (single.length > 0) {

@@ -95,6 +95,9 @@ Deno.test("forecast() says which changes make a model fit, and they do", () => {
   }
   const hopeless = ask("--vram 2G --bandwidth 300");
   assertMatch(hopeless.advice[1]!, /^the smallest card for this is one of .*, with --kv f16/);
+  // Contexts that the model has no positions for were once tried too, and refused.
+  const demo = `--model ${import.meta.dirname}/../../../weights/demo --bandwidth 300`;
+  assertMatch(ask(`${demo} --vram 1K`).advice[1]!, /^the smallest card .* --context 2048/);
 });
 
 Deno.test("forecast() says what settings are worth, and asking with one gives the same", () => {
