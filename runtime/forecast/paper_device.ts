@@ -24,7 +24,10 @@ export function paperGpu({ software, maxBinding, like }: PaperChoice): Gpu {
   const device = {
     features: like?.features ?? new Set(["subgroups"]),
     adapterInfo: like?.adapterInfo ?? { isFallbackAdapter: software, subgroupMinSize: SUBGROUP },
-    limits: { maxStorageBuffersPerShaderStage: Infinity },
+    limits: {
+      maxStorageBuffersPerShaderStage: Infinity,
+      maxComputeInvocationsPerWorkgroup: Infinity,
+    },
     createBuffer: made,
     createBindGroup: made,
     createBindGroupLayout: made,

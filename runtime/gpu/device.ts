@@ -30,6 +30,15 @@ const LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+/**
+ * What the kernels need beyond what every adapter has: storage buffers of `delta_step`, bytes of workgroup memory of
+ * `delta_scan`. Any desktop GPU of the last ten years has more; wgpu does not compare the second with what kernels take.
+ */
+export const LEAST_LIMITS = {
+  maxStorageBuffersPerShaderStage: 14,
+  maxComputeWorkgroupStorageSize: 28160,
+} as const;
+
 const SUBGROUPS = "subgroups";
 
 /** wgpu's own: buffers that can be mapped may be bound as storage. */
@@ -37,7 +46,7 @@ const HOST_STORAGE = "wgpu-mappable-primary-buffers";
 
 /**
  * Opens the best adapter with its full limits.
- * @throws {Error} if the machine has no WebGPU adapter, with how to get one
+ * @throws {Error} if the machine has no WebGPU adapter, with how to get one, or none that the kernels could run on
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   avoidOpenGl();
@@ -48,11 +57,12 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
         "on Debian and Ubuntu, software Vulkan comes with: apt-get install libvulkan1 mesa-vulkan-drivers",
     );
   }
+  const { description, device: id, vendor } = adapter.info;
+  const name = description || `${vendor} ${id}`.trim() || "unknown adapter";
+  checkLimits(name, adapter.limits);
   const requiredLimits: Record<string, number> = {};
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
   const { device, features } = await requestDevice(adapter, requiredLimits);
-  const { description, device: id, vendor } = adapter.info;
-  const name = description || `${vendor} ${id}`.trim() || "unknown adapter";
   return {
     device,
     name,
@@ -79,6 +89,19 @@ function avoidOpenGl(): void {
   if (Deno.build.os !== "linux") return;
   const { state } = Deno.permissions.querySync({ name: "env", variable: BACKEND });
   if (state === "granted" && !Deno.env.has(BACKEND)) Deno.env.set(BACKEND, "vulkan");
+}
+
+function checkLimits(name: string, limits: GPUSupportedLimits): void {
+  const short = Object.entries(LEAST_LIMITS).filter(([limit, least]) =>
+    limits[limit as keyof typeof LEAST_LIMITS] < least
+  );
+  if (short.length === 0) return;
+  const found = short.map(([limit, least]) =>
+    `${limit} ${limits[limit as keyof typeof LEAST_LIMITS]}, wanted ${least}`
+  );
+  throw new Error(
+    `Cannot use ${name}: found ${found.join("; ")}; update its driver or choose another adapter`,
+  );
 }
 
 /** Deno lists only standard features but accepts any that the driver has, so asking is the only test. */

@@ -59,6 +59,11 @@ export class KernelCache {
     return kernel;
   }
 
+  /** Most threads of a workgroup. */
+  get mostThreads(): number {
+    return this.#device.limits.maxComputeInvocationsPerWorkgroup;
+  }
+
   /** Fewest threads of a subgroup; 0 where kernels may not use subgroups. */
   get subgroupSize(): number {
     return subgroupSizeOf(this.#device);

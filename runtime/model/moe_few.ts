@@ -1,5 +1,5 @@
 /** Adds the experts of steps of few rows, and their sum once all of a row are there. @module */
-import { productCut, squareBlock } from "../../shaders/common/products.ts";
+import { PRODUCT_THREADS, productCut, squareBlock } from "../../shaders/common/products.ts";
 import type { Grid, StepShape } from "../../shaders/kernel_spec.ts";
 import type { TileOp } from "../../shaders/moe_experts/chunks.ts";
 import {
@@ -133,12 +133,13 @@ function countedGrid(
 
 /** Adds down and sum of one row in one kernel, where the pool is one buffer. */
 function addDownSum(program: Target, parts: MoeParts, chunk: Chunk): void {
-  const { software, variant } = program.kernels;
+  const { software, variant, mostThreads } = program.kernels;
   const { h, next, scratch } = parts;
   const { shape } = chunk;
+  const parallel = !software && PRODUCT_THREADS * shape.topK <= mostThreads;
   const cut = productCut(1, variant);
   program.add(
-    downSumExperts(shape.format, cut, { ...shape, parallel: !software }),
+    downSumExperts(shape.format, cut, { ...shape, parallel }),
     {
       ...bindingsOf(program, parts, chunk),
       x: scratch.expertAct!,
