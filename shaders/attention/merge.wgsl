@@ -1,7 +1,7 @@
 // Joins the splits of decode.wgsl in their order and applies the gate:
 //   out = sum(exp(most_s - most) sums_s) / sum(exp(most_s - most) total_s) * sigmoid(gate)
 // sums [rows, SPLITS, HEADS, D], totals [rows, SPLITS, HEADS]; qkv [rows, 2 (HEADS + KV_HEADS) D]: per head query then gate.
-// out [rows, HEADS, D] f32. A thread joins one quad of elements (x) of one row (y).
+// out [rows, HEADS, D] f32. A thread joins one quad of elements (x) of one row (y). No infinity arises: see silu.wgsl.
 
 override HEADS: u32;
 override KV_HEADS: u32;
@@ -37,5 +37,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sum += weight * sums[(first + s * HEADS) * quads + i % quads];
   }
   let gate = qkv[row * 2u * (HEADS + KV_HEADS) * quads + head * 2u * quads + quads + i % quads];
-  out[row * HEADS * quads + i] = sum / total / (1.0 + exp(-gate));
+  out[row * HEADS * quads + i] = sum / total / (1.0 + exp(min(-gate, vec4(80.0))));
 }

@@ -51,6 +51,6 @@ fn store(query: u32, place: Place, sum: vec4<f32>, next: vec4<f32>) {
   let quads = D / 4u;
   let gate = row * 2u * (HEADS + KV_HEADS) * quads + head * 2u * quads + quads + place.quad;
   let to = (row * HEADS + head) * quads + place.quad;
-  out[to] = sum / (1.0 + exp(-qkv[gate]));
-  out[to + 1u] = next / (1.0 + exp(-qkv[gate + 1u]));
+  out[to] = sum / (1.0 + exp(min(-qkv[gate], vec4(80.0)))); // no infinity: see silu.wgsl
+  out[to + 1u] = next / (1.0 + exp(min(-qkv[gate + 1u], vec4(80.0))));
 }
