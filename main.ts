@@ -7,6 +7,7 @@
  */
 import { createApp } from "./routes/app.ts";
 import { serve } from "./routes/server.ts";
+import { endProcess } from "./runtime/end_process.ts";
 import { Planner, RemoteText } from "./runtime/mod.ts";
 import { OptionError, optionHelp, type Options, parseOptions } from "./runtime/options.ts";
 import { samplingPresets } from "./runtime/presets.ts";
@@ -95,13 +96,13 @@ async function showLoading(engine: RemoteEngine, modelId: string): Promise<void>
 
 if (import.meta.main) {
   try {
-    Deno.exit(await main(Deno.args));
+    endProcess(await main(Deno.args));
   } catch (error) {
     // Every boundary throws one line that says what to do; anything else deserves its stack.
     const known = error instanceof OptionError || error instanceof EngineBroken ||
       isModelError(error);
     console.error(known ? `deltapage: ${error.message}` : error);
-    Deno.exit(error instanceof EngineBroken ? error.exitCode : known ? 2 : 1);
+    endProcess(error instanceof EngineBroken ? error.exitCode : known ? 2 : 1);
   }
 }
 
