@@ -28,7 +28,9 @@ export async function conversationOf(
   if (!text.hasTemplate) {
     throw new RequestError(
       400,
-      "Cannot chat: this model's snapshot has no chat template, use /v1/completions",
+      text.vocabulary.size === 0
+        ? "Cannot chat: this model's snapshot has no tokenizer.json, send token ids to /v1/completions"
+        : "Cannot chat: this model's snapshot has no chat template, use /v1/completions",
       { code: "no_chat_template", param: "messages" },
     );
   }
