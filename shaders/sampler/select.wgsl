@@ -30,9 +30,11 @@ fn next_listed(r: Head, lane: u32, last: vec2<u32>) -> vec2<u32> {
 
 fn list(r: Head, lane: u32, count: u32, log_total: f32) {
   var last = vec2(0xffffffffu, 0u);
-  var mine = next_listed(r, lane, last);
+  var mine = vec2<u32>();
+  var is_taken = true; // mine, as the last listed
   var listed = 0u;
   for (; listed < count; listed++) {
+    if (is_taken) { mine = next_listed(r, lane, last); }
     pairs[lane] = mine;
     workgroupBarrier();
     for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
@@ -45,7 +47,7 @@ fn list(r: Head, lane: u32, count: u32, log_total: f32) {
       samples[r.row * SAMPLE_WORDS + 4u + listed] = last.y;
       samples[r.row * SAMPLE_WORDS + 4u + TOP + listed] = bitcast<u32>(value_of(last.x) - log_total);
     }
-    if (cell_of(last.y) % THREADS == lane) { mine = next_listed(r, lane, last); }
+    is_taken = cell_of(last.y) % THREADS == lane;
   }
   if (lane == 0u) { samples[r.row * SAMPLE_WORDS + 3u] = listed; }
 }
@@ -53,22 +55,25 @@ fn list(r: Head, lane: u32, count: u32, log_total: f32) {
 fn threshold_of(r: Head, lane: u32, spread: f32) -> u32 {
   let o = options[r.slot];
   if (o.temperature <= 0.0) { return key_of(r.most); }
+  let has_k = o.top_k > 0u && o.top_k < r.real;
   var threshold = 0u;
-  if (o.top_k > 0u && o.top_k < r.real) {
-    // The k-th highest cell is a lower bound: that many cells hold an id at least as high.
-    let bound = search_key(r, lane, WEIGH_CELLS, 0u, f32(o.top_k), 0.0);
-    threshold = search_key(r, lane, WEIGH_IDS, bound, f32(o.top_k), 0.0);
-  }
-  if (o.top_p < 1.0) {
+  // For top-k first the cells, then the ids: the k-th highest cell is a lower bound, that many cells hold an id at least as
+  // high. One search in a loop: drivers would compile a copy for each for long.
+  for (var what = select(WEIGH_PROBABILITY, WEIGH_CELLS, has_k); what <= WEIGH_PROBABILITY; what++) {
     var start = threshold;
-    var wanted = 0.0;
-    if (threshold == 0u) {
-      // Ids below this weigh less than 1 - top_p together, however many there are.
-      let bound = r.most + o.temperature * log(spread * (1.0 - o.top_p) / f32(V));
-      start = max(1u, key_of(bound) - 64u);
+    var wanted = f32(o.top_k);
+    var share = 0.0;
+    if (what == WEIGH_PROBABILITY) {
+      if (o.top_p >= 1.0) { break; }
       wanted = spread * o.top_p;
+      share = select(0.0, o.top_p, has_k);
+      if (!has_k) {
+        // Ids below this weigh less than 1 - top_p together, however many there are.
+        let bound = r.most + o.temperature * log(spread * (1.0 - o.top_p) / f32(V));
+        start = max(1u, key_of(bound) - 64u);
+      }
     }
-    threshold = search_key(r, lane, WEIGH_PROBABILITY, start, wanted, select(0.0, o.top_p, threshold != 0u));
+    threshold = search_key(r, lane, what, start, wanted, share);
   }
   if (o.min_p > 0.0) { threshold = max(threshold, key_of(r.most + o.temperature * log(o.min_p))); }
   return min(threshold, key_of(r.most));
