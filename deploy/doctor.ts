@@ -83,8 +83,16 @@ export async function checkModel(folder: string): Promise<{ findings: Finding[];
     const mend = "download the snapshot again, or name another folder with --model";
     findings.push({ level: "bad", what, found: (error as Error).message, mend });
   }
-  findings.push(await checkText(folder));
+  if (isFolder(folder)) findings.push(await checkText(folder));
   return { findings, bytes };
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 async function checkText(folder: string): Promise<Finding> {

@@ -30,6 +30,8 @@ Deno.test("examine() finds a missing model, and looks at everything else all the
   for (const what of ["Deno", "GPU", "Limits", "Features", "Computing", "FFI", "RAM"]) {
     assert(looked.includes(what), `${what} was not looked at: ${looked}`);
   }
+  // To put a tokenizer into a folder that is not there was once the advice.
+  assertEquals(looked.includes("Text"), false);
 });
 
 Deno.test("checkModel() accepts a sound snapshot", async () => {
