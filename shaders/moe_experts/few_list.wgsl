@@ -45,7 +45,7 @@ fn place_of(pair: u32, pairs: u32) -> Place {
   let part = before / TILE;
   let count = min(all - part * TILE, TILE);
   let kind = chunk_of(slot) * 2u + u32(count > 1u);
-  return Place(kind << KIND_BITS | slot << PART_BITS | part, before % TILE, count);
+  return Place((kind << KIND_BITS) | (slot << PART_BITS) | part, before % TILE, count);
 }
 
 fn heads_below(key: u32, pairs: u32) -> u32 {

@@ -84,7 +84,7 @@ fn keep_one(half: u32, thread: u32, sum: vec4<f32>) {
 
 // Leaves the products of `units` units of the rows with x at these quads in `partial`.
 fn multiply(tile: FewTile, rows: FewRows, starts: vec4<u32>, units: u32, thread: u32) {
-  let alone = TILE == 1u || MIXED && tile.count == 1u;
+  let alone = TILE == 1u || (MIXED && tile.count == 1u);
   if (TILE == 1u || MIXED) { multiply_alone(alone, rows, starts.x, units, thread); }
   if (TILE > 1u) { multiply_several(alone, rows, starts, units, thread); }
 }

@@ -26,7 +26,8 @@ fn code_of(value: f32, inverse: f32) -> u32 {
 }
 
 fn four_codes(a: f32, b: f32, c: f32, d: f32, inverse: f32) -> u32 {
-  return code_of(a, inverse) | code_of(b, inverse) << 8u | code_of(c, inverse) << 16u | code_of(d, inverse) << 24u;
+  return code_of(a, inverse) | (code_of(b, inverse) << 8u) | (code_of(c, inverse) << 16u) |
+    (code_of(d, inverse) << 24u);
 }
 
 // Writes the codes of a block; its scale as BF16 in the high half.
