@@ -45,7 +45,7 @@ const BORROWED = [
 /**
  * Writes shards and index, then the borrowed files, and config.json last: a folder with a config.json is whole.
  * @param progress called with the tensor bytes written so far
- * @throws {SynthError} if the folder is not empty or cannot be made, or the disk has too little room
+ * @throws {SynthError} if the folder is not empty or cannot be made, or the disk has too little room, now or later
  * @throws {RangeError} if the model cannot be cut as asked
  */
 export function synthesize(
@@ -60,12 +60,28 @@ export function synthesize(
   const tensors = contents(list, new Pools(seed, largest), { seed, sticky });
   let done = 0;
   const count = (bytes: number) => progress(done += bytes, list.byteLength);
-  writeSnapshot(folder, tensors.map((tensor) => counted(tensor, count)), {
-    maxShardBytes: SHARD_BYTES,
+  const config = JSON.stringify(list.configJson, null, 2) + "\n";
+  reported(folder, () => {
+    writeSnapshot(folder, tensors.map((tensor) => counted(tensor, count)), {
+      maxShardBytes: SHARD_BYTES,
+    });
+    borrow(borrowFrom, folder);
+    Deno.writeTextFileSync(`${folder}/config.json`, config);
   });
-  borrow(borrowFrom, folder);
-  Deno.writeTextFileSync(`${folder}/config.json`, JSON.stringify(list.configJson, null, 2) + "\n");
   return { tensors: list.tensors.length, byteLength: list.byteLength };
+}
+
+/** Runs what writes; what the system refuses meanwhile, such as a disk that others have filled, comes in a line. */
+function reported(folder: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    const reason = readReason(error);
+    if (!(error instanceof Error) || reason === error.message) throw error;
+    throw new SynthError(
+      `Cannot go on writing "${folder}": ${reason}; empty the folder, mend that and start again`,
+    );
+  }
 }
 
 function makeEmpty(folder: string): void {

@@ -162,6 +162,30 @@ Deno.test("synthesize() refuses a folder that holds something, and a disk that i
   Deno.removeSync(folder, { recursive: true });
 });
 
+// Once it ended with a stack.
+Deno.test("synthesize() says in a line that the disk has become full, and passes on what is no fault of the system", () => {
+  for (
+    const [thrown, kind] of [["No space left on device (os error 28)", SynthError], [
+      "x",
+      Error,
+    ]] as const
+  ) {
+    const folder = Deno.makeTempDirSync();
+    const request = { seed: 1, locality: 0.5, folder, borrowFrom: DEMO };
+    const full = () => {
+      throw new Error(thrown);
+    };
+    const { name, message } = assertThrows(
+      () => synthesize({ ...request, model: { member: SMALL, format: "fp8" } }, full),
+      kind,
+    );
+    const line = `Cannot go on writing "${folder}": no space left on device; empty the folder`;
+    assertEquals(kind === SynthError ? message.startsWith(line) : name === "Error", true, message);
+    assertThrows(() => Deno.statSync(`${folder}/config.json`));
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
 Deno.test("parseSynthOptions() reads flags and says what is wrong with one", () => {
   const parse = (line: string) => parseSynthOptions(line.split(" "), DEMO);
   assertEquals(parse("--out a --model 4B --format bf16 --layers 4 --seed 0"), {
