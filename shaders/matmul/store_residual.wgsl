@@ -19,7 +19,7 @@ fn store(group: u32, row0: u32, rows: u32, thread: u32) {
     if (output < sizes.n && row0 + tile_row < rows) {
       let column = sizes.y_offset + output;
       let at = (row0 + tile_row) * sizes.y_stride + column;
-      value = y[at] + factor(tile_row) * total(i % OUTPUTS, tile_row, i / OUTPUTS % (THREADS / LANES));
+      value = fma(factor(tile_row), total(i % OUTPUTS, tile_row, i / OUTPUTS % (THREADS / LANES)), y[at]);
       y[at] = value;
       scaled[at] = value * (1.0 + norm[column]);
     }

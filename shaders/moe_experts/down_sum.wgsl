@@ -32,9 +32,11 @@ fn four_rows(n: u32) -> vec4<u32> {
   return min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(sizes.hidden - 1u));
 }
 
-// The products of one pair with the rows of W from n on, kept at `place` of those held.
-fn multiply(pair: u32, slot: u32, n: u32, thread: u32, place: u32) {
+// The products of one pair with the rows of W from n on, kept at `place` of those held; zeros where its expert is not here.
+// All threads take part, for those of a subgroup tell each other their sums.
+fn multiply(pair: u32, slot: u32, is_here: bool, n: u32, thread: u32, place: u32) {
   let units = sizes.dff / 16u;
+  let end = select(0u, units, is_here);
   let across = (sizes.dff + 127u) / 128u;
   let base = (slot - sizes.first_slot) * sizes.slot_units + sizes.down_units;
   let rows0 = base + four_rows(n) * units;
@@ -43,7 +45,7 @@ fn multiply(pair: u32, slot: u32, n: u32, thread: u32, place: u32) {
   let low = vec4<u32>(pair * (sizes.dff / 4u));
   var sums0 = Sums();
   var sums1 = Sums();
-  for (var unit = thread % LANES; unit < units; unit += LANES) {
+  for (var unit = thread % LANES; unit < end; unit += LANES) {
     let inputs = load_inputs(low, low, unit);
     let scale = unit_scale(first_scale, unit);
     sums0 = add_products(sums0, rows0 + unit, scale, inputs);
@@ -66,10 +68,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum = 0.0;
   for (var first = 0u; first < sizes.top_k; first += HELD) {
     let end = min(first + HELD, sizes.top_k);
-    for (var rank = first + team; rank < end; rank += TEAMS) {
-      let pair = row * sizes.top_k + rank;
+    for (var base = first; base < end; base += TEAMS) {
+      let rank = base + team;
+      let pair = row * sizes.top_k + min(rank, end - 1u);
       let slot = table[ids[pair]];
-      if (in_chunk(slot)) { multiply(pair, slot, n, thread, rank - first); }
+      multiply(pair, slot, rank < end && in_chunk(slot), n, thread, rank - first);
     }
     workgroupBarrier();
     if (index < here && output < sizes.hidden) {

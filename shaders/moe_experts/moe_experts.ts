@@ -82,7 +82,8 @@ export function downSumExperts(
     },
     constants: {
       ...constants,
-      PARTIAL: PARTIAL * held,
+      // A team that finds no rank left has a place nevertheless.
+      PARTIAL: PARTIAL * Math.ceil(held / teams) * teams,
       TEAMS: teams,
       HELD: held,
       TEAM_THREADS: teams * PRODUCT_THREADS,
