@@ -129,8 +129,7 @@ export async function buildRunner(
     readback,
     experts: stage,
   });
-  onProgress("kernels", 0, 1);
-  await runner.warmUp();
+  await runner.warmUp((done, passes) => onProgress("kernels", done, passes));
   if (wanted ?? preloads(site, plan, placed)) await preload(placed, onProgress);
   const copies = new GpuCopies(gpu.device, placed.caches, cacheSizes(config, options.kv));
   const cache = stateCache(site, plan, copies);

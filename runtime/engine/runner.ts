@@ -87,20 +87,20 @@ export class GpuRunner implements Runner {
 
   /**
    * Dispatches every kernel once on a step that is marked as stopped, so that nothing is computed but
-   * drivers that compile late have compiled.
+   * drivers that compile late have compiled. `onPass` is told how many of how many passes are done.
    */
-  async warmUp(): Promise<void> {
+  async warmUp(onPass: (done: number, passes: number) => void = () => {}): Promise<void> {
     const { device, programs, steps, sampling, ahead } = this.#parts;
     const done = new Set<Kernel>();
     const header = new Uint32Array(STEP.words);
     header[STEP.stopped] = 1;
     device.queue.writeBuffer(steps.step, 0, header);
-    for (
-      const [phase, rows] of [
-        ...TILE_ROWS_OF_FEW.map((rows) => ["decode", rows] as const),
-        ["prefill", DECODE_ROWS + 1],
-      ] as const
-    ) {
+    const passes = [
+      ...TILE_ROWS_OF_FEW.map((rows) => ["decode", rows] as const),
+      ["prefill", DECODE_ROWS + 1],
+    ] as const;
+    for (const [index, [phase, rows]] of passes.entries()) {
+      onPass(index, passes.length);
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       const shape = { rows, segments: 1, headRows: Math.min(rows, DECODE_ROWS), maxContext: rows };
