@@ -93,6 +93,8 @@ export class ProbeModel {
   readonly #stride: number;
   /** Of each expert: every buffer of slots is the same one, and has room for a few. */
   readonly #places: readonly number[];
+  /** Of each expert, as its layer's table has it. */
+  readonly #slots: readonly number[];
   #shape: StepShape = { rows: 1, segments: 1, headRows: 1, maxContext: 1 };
 
   /** Allocates everything for a mixture of experts, run by `kernels`. */
@@ -119,15 +121,16 @@ export class ProbeModel {
     this.#stride = moeIdStride(mlp, this.#model.scratch.maxRows);
     const { queue } = gpu.device;
     queue.writeBuffer(this.#model.scratch.block.stopValues!, 0, stopValues(config.layers));
-    for (const { table, chunks } of this.#model.pools) {
-      const slots = chunks.flatMap(({ firstSlot, slots }) =>
-        Array.from({ length: slots }, (_, i) => firstSlot + i % places)
-      );
-      queue.writeBuffer(table, 0, Uint32Array.from(slots));
-    }
-    this.#places = this.#model.pools[0]!.chunks.flatMap(({ slots }) =>
+    const { chunks } = this.#model.pools[0]!;
+    this.#places = chunks.flatMap(({ slots }) =>
       Array.from({ length: slots }, (_, i) => i % places)
     );
+    this.#slots = chunks.flatMap(({ firstSlot, slots }) =>
+      Array.from({ length: slots }, (_, i) => firstSlot + i % places)
+    );
+    for (const { table } of this.#model.pools) {
+      queue.writeBuffer(table, 0, Uint32Array.from(this.#slots));
+    }
     for (const buffer of Object.values(this.#model.scratch.sampler)) {
       queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4));
     }
@@ -249,7 +252,10 @@ export class ProbeModel {
         own.set(this.#places[expert]!, expert);
       }
       ids.set([...own.values(), mlp.experts], row * this.#ranks);
-      for (const expert of own.values()) used.add(expert);
+      // Kernels of few rows read a slot once for all whose experts lie there, those of many rows once for each expert.
+      for (const expert of own.values()) {
+        used.add(rows > DECODE_ROWS ? expert : this.#slots[expert]!);
+      }
     }
     return { ids, distinct: used.size };
   }
